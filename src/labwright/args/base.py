@@ -1,0 +1,77 @@
+"""`Args`: the base of everything that can be said about a run."""
+
+import hashlib
+import json
+import types
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Args(BaseModel):
+    """A typed, immutable description: of a part, of an experiment, of a machine, of an invocation.
+
+    Unknown fields are errors, defaults are validated, and a union of `Args` classes is told apart by the field `kind`
+    of its members, so one typo gives one error.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        validate_default=True,
+        frozen=True,
+        protected_namespaces=(),
+        defer_build=True,  # a validator is built on first use: `--help` needs none of them
+    )
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        for name, field in cls.model_fields.items():
+            field.annotation = _discriminate(field.annotation, where=f"{cls.__name__}.{name}")
+
+    def canonical_json(self) -> str:
+        """The one JSON text of this configuration: keys sorted, no spaces."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    def identity(self) -> str:
+        """SHA-256 (hex) of the canonical JSON: equal configurations have equal identities, in every process."""
+        return hashlib.sha256(self.canonical_json().encode()).hexdigest()
+
+
+def is_args_class(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Args)
+
+
+def _discriminate(annotation: Any, *, where: str) -> Any:
+    """`annotation` with each union of Args classes told apart by `kind`, at any depth."""
+    origin = get_origin(annotation)
+    if origin is None or origin is Literal:
+        return annotation
+    members = get_args(annotation)
+    if origin is Annotated:
+        return Annotated[(_discriminate(members[0], where=where), *members[1:])]  # pyright: ignore[reportReturnType]
+    if origin is not Union and origin is not types.UnionType:
+        rewritten = tuple(_discriminate(member, where=where) for member in members)
+        return annotation if rewritten == members else origin[rewritten]
+    variants = [member for member in members if is_args_class(member)]
+    if len(variants) < 2:
+        return annotation
+    _check_kinds(variants, where)
+    others = [member for member in members if not is_args_class(member)]
+    union: Any = Annotated[Union[tuple(variants)], Field(discriminator="kind")]
+    return Union[(union, *others)] if others else union
+
+
+def _check_kinds(variants: list[type[Args]], where: str) -> None:
+    """Raise a TypeError unless each variant has a `kind: Literal[...]` of its own."""
+    owners: dict[Any, type[Args]] = {}
+    for variant in variants:
+        field = variant.model_fields.get("kind")
+        if field is None or get_origin(field.annotation) is not Literal:
+            raise TypeError(
+                f'{where}: {variant.__name__} is one of several choices and needs a field `kind: Literal["..."] = "..."`'
+            )
+        for kind in get_args(field.annotation):
+            if kind in owners:
+                raise TypeError(f"{where}: {owners[kind].__name__} and {variant.__name__} have the same kind {kind!r}")
+            owners[kind] = variant

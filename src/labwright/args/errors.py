@@ -1,0 +1,20 @@
+"""What a user can get wrong.
+
+ValueError
+  UserError      bad input, found before a run directory exists: one line on stderr, exit code 2
+    ArgsError    arguments, environment or config files: every problem at once, one line each
+"""
+
+from collections.abc import Sequence
+
+
+class UserError(ValueError):
+    """Bad input: shown as one line without a traceback, exit code 2."""
+
+
+class ArgsError(UserError):
+    """Everything wrong with the arguments, one line each."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self.lines = list(lines)
+        super().__init__("\n".join(self.lines))

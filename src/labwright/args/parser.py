@@ -1,0 +1,198 @@
+"""The argparse parser of a configuration: every field a flag with its help, grouped by part."""
+
+import argparse
+import textwrap
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from .annotations import choices, is_bool, is_mapping, is_model, is_sequence, item_type, label, union_members
+from .cut import Cut
+from .draft import MASK, Draft, Node
+from .names import Names
+
+_BOUNDS = (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="), ("multiple_of", "a multiple of"))
+
+
+def build_parser(
+    names: Names,
+    titles: Iterable[str],
+    *,
+    prog: str,
+    seen: Cut | None = None,
+    base: argparse.ArgumentParser | None = None,
+) -> argparse.ArgumentParser:
+    """A plain parser with a flag for each field in force; values stay texts. `base` is a parser to add them to."""
+    parser = base or argparse.ArgumentParser(
+        prog=prog,
+        usage=f"{prog} [--flag=value ...]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        add_help=False,
+        argument_default=argparse.SUPPRESS,
+    )
+    for title, draft in zip(titles, names.drafts, strict=True):
+        _add_draft(parser, draft, names, title, _first_line(draft.model.__doc__) if title != "arguments" else "")
+    general = parser.add_argument_group("general")
+    general.add_argument(
+        "-h", "--help", action="store_true", help="Show this help; flags given with it choose what is shown."
+    )
+    if "config" not in names.paths:
+        general.add_argument(
+            "--config", action="append", metavar="FILE", help="YAML or JSON file of values; repeatable."
+        )
+    if "print_config" not in names.paths:
+        general.add_argument(
+            "--print_config", action="store_true", help="Print the effective configuration and its sources."
+        )
+    for dest, target in (seen.targets if seen else {}).items():
+        if target.item is not None:
+            parser.add_argument(f"--{dest}", dest=dest, action="append", help=argparse.SUPPRESS)
+    return parser
+
+
+def _add_draft(parser: argparse.ArgumentParser, draft: Draft, names: Names, title: str, description: str) -> None:
+    group = parser.add_argument_group(title, description or None)
+    for node in draft.nodes.values():
+        if node.shape.is_value:
+            _add_flag(group, node, names)
+    for node in draft.nodes.values():
+        if not node.shape.is_value:
+            _add_part(parser, node, names)
+
+
+def _add_part(parser: argparse.ArgumentParser, node: Node, names: Names) -> None:
+    child = node.owner.child(node.name)
+    chosen = f": {child.kind}" if child is not None and node.shape.is_choice else ""
+    facts = [node.field.description or "", _first_line(child.model.__doc__) if child is not None else ""]
+    if node.shape.is_choice:
+        facts.append(_others(node, child))
+    lines = [line for fact in facts if fact for line in textwrap.wrap(fact, 100)]
+    group = parser.add_argument_group(node.path + chosen, "\n".join(lines) or None)
+    _add_flag(group, node, names)
+    if child is None:
+        return
+    for inner in child.nodes.values():
+        if inner.shape.is_value:
+            _add_flag(group, inner, names, hidden=inner.name == node.shape.discriminator)
+    for inner in child.nodes.values():
+        if not inner.shape.is_value:
+            _add_part(parser, inner, names)
+
+
+def _others(node: Node, child: Draft | None) -> str:
+    """The line on how to choose another variant, with the fields that it would bring."""
+    mine = set(child.model.model_fields) if child is not None else set[str]()
+    parts: list[str] = []
+    for kind, model in node.shape.variants.items():
+        if child is None or model is not child.model:
+            more = ", ".join(name for name in model.model_fields if name not in mine)
+            parts.append(f"--{node.path}={kind}" + (f" ({more})" if more else ""))
+    return f"Choose another with {'; '.join(parts)}." if parts else ""
+
+
+def _add_flag(group: argparse._ArgumentGroup, node: Node, names: Names, *, hidden: bool = False) -> None:  # pyright: ignore[reportPrivateUsage]
+    short = names.short(node)
+    known = [f"--{short}"] if short else []
+    known += [f"--{alias}" for alias in node.aliases if alias != node.name and "." not in node.path]
+    options: dict[str, Any] = {"nargs": "?", "const": "true"} if is_bool(node.field.annotation) else {}
+    group.add_argument(
+        *known,
+        f"--{node.path}",
+        dest=node.path,
+        action="append",
+        metavar=_metavar(node),
+        help=argparse.SUPPRESS if hidden else help_text(node).replace("%", "%%"),
+        **options,
+    )
+
+
+def _metavar(node: Node) -> str:
+    if node.shape.is_choice:
+        return "{" + ",".join(node.shape.variants) + "}"
+    if not node.shape.is_value:
+        return "JSON"
+    annotation = node.field.annotation
+    values = choices(annotation)
+    if values and len(union_members(annotation)) == 1:
+        return "{" + ",".join(str(value) for value in values) + "}"
+    return "|".join(dict.fromkeys(_metavar_word(member) for member in union_members(annotation)))
+
+
+def _metavar_word(member: Any) -> str:
+    values = choices(member)
+    if values:
+        return "|".join(str(value) for value in values)
+    if is_mapping(member) or is_model(member):
+        return "JSON"
+    if is_sequence(member):
+        inner = item_type(member, 0)
+        return "LIST" if is_model(inner) else f"{label(inner).upper()},..." if not choices(inner) else "LIST"
+    return label(member).upper()
+
+
+def help_text(node: Node) -> str:
+    """The description, then type, range and default in brackets."""
+    parts = [] if not node.shape.is_value else [label(node.field.annotation), *constraints(node)]
+    if node.shape.is_value and is_bool(node.field.annotation):
+        parts = ["bool or unset" if node.shape.optional else "bool"]
+    default = node.default()
+    if node.field.is_required():
+        parts.append("required")
+    elif node.shape.is_choice:
+        child = node.owner.child(node.name)
+        parts.append(f"now: {child.kind if child else 'none'}")
+    elif node.shape.is_value:
+        parts.append(f"default: {shown(node, default)}")
+    if node.field.deprecated:
+        parts.append(f"deprecated: {node.field.deprecated}")
+    description = (
+        (node.field.description or "") if node.shape.is_value else f"Which {node.name}." if node.shape.is_choice else ""
+    )
+    return f"{description} ({'; '.join(parts)})".strip() if parts else description
+
+
+def shown(node: Node, value: Any) -> str:
+    """A default as a user would write it; secrets are masked."""
+    if value is PydanticUndefined:
+        return "depends on other values"
+    if value is None:
+        return "none"
+    if node.secret:
+        return MASK
+    if isinstance(value, BaseModel):
+        return value.model_dump_json()
+    dumped = getattr(value, "value", value)
+    return str(sorted(dumped)) if isinstance(dumped, (set, frozenset)) else str(dumped)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+
+def constraints(node: Node) -> list[str]:
+    """The range of a field in words: `> 0`, `at least 1 item`, `pattern ...`."""
+    found: list[str] = []
+    for meta in _metadata(node):
+        found += [f"{sign} {getattr(meta, name)}" for name, sign in _BOUNDS if getattr(meta, name, None) is not None]
+        if getattr(meta, "min_length", None):
+            found.append(f"at least {meta.min_length} long")
+        if getattr(meta, "max_length", None) is not None:
+            found.append(f"at most {meta.max_length} long")
+        if getattr(meta, "pattern", None):
+            found.append(f"pattern {meta.pattern}")
+    return found
+
+
+def _metadata(node: Node) -> list[Any]:
+    """The constraints on the field, and those of a single type inside `... | None`."""
+    inner = node.field.annotation
+    layers = [*getattr(inner, "__metadata__", ())]
+    for member in getattr(inner, "__args__", ()):
+        layers += getattr(member, "__metadata__", ()) if node.shape.optional else ()
+    flat = [*node.field.metadata]
+    for layer in layers:
+        flat += getattr(layer, "metadata", [layer])
+    return flat
+
+
+def _first_line(doc: str | None) -> str:
+    return (doc or "").strip().partition("\n")[0]

@@ -1,0 +1,51 @@
+"""Static completion scripts for bash and zsh, made from the same schema as everything else."""
+
+from argparse import ArgumentParser
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from pydantic import BaseModel
+
+from .annotations import choices, is_bool
+from .draft import Draft
+from .errors import UserError
+from .names import Names
+from .parser import build_parser
+
+
+def completion(model: type[BaseModel], *, prog: str, shell: Literal["bash", "zsh"] = "bash") -> str:
+    """A shell script that completes the flags of `model` and their choices."""
+    return script(completion_parser({"arguments": model}, prog=prog), shell)
+
+
+def completion_parser(schemas: Mapping[str, type[BaseModel]], *, prog: str) -> ArgumentParser:
+    """The parser of `schemas`, its flags knowing their choices."""
+    names = Names([Draft(model) for model in schemas.values()])
+    parser = build_parser(names, list(schemas), prog=prog)
+    for action in parser._actions:  # pyright: ignore[reportPrivateUsage]
+        node = names.paths.get(action.dest)
+        if node is not None:
+            known = [str(value) for value in choices(node.field.annotation)] or list(filter(None, node.shape.variants))
+            action.choices = known or (["true", "false"] if is_bool(node.field.annotation) else None)
+    return parser
+
+
+def script(parser: ArgumentParser, shell: str) -> str:
+    """The completion script of any argparse parser.
+
+    Raises:
+        UserError: shtab is not installed.
+    """
+    try:
+        import shtab
+    except ImportError:
+        raise UserError('completion scripts need shtab: pip install "labwright[completion]"') from None
+    return shtab.complete(parser, shell=shell)
+
+
+def add_ids(parser: ArgumentParser, commands: Sequence[str], experiment_ids: Sequence[str]) -> None:
+    """Let `parser` know the commands and the experiment ids, so that they complete too."""
+    parser.add_argument("command", nargs="?", choices=[*commands])
+    for action in parser._actions:  # pyright: ignore[reportPrivateUsage]
+        if action.dest == "experiment_id":
+            action.choices = [*experiment_ids]
