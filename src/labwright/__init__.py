@@ -1,1 +1,29 @@
-"""labwright."""
+"""labwright: typed PyTorch experiments from the command line. Importing this imports no torch."""
+
+from typing import TYPE_CHECKING
+
+from labwright.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .args import Args as Args
+    from .args import ExperimentArgs as ExperimentArgs
+    from .args import MachineConfig as MachineConfig
+    from .args import RunOptions as RunOptions
+    from .cli import main as main
+    from .experiment import Experiment as Experiment
+    from .runs import open_run as open_run
+    from .session import RunResult as RunResult
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "Args": ".args",
+        "Experiment": ".experiment",
+        "ExperimentArgs": ".args",
+        "MachineConfig": ".args",
+        "RunOptions": ".args",
+        "RunResult": ".session",
+        "main": ".cli",
+        "open_run": ".runs",
+    },
+)

@@ -1,0 +1,107 @@
+"""Everything that can be refused, before anything is written: data, parts, names, folders, packages."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from labwright.args import ExperimentArgs, RunOptions, UserError
+from labwright.datasets import Splits
+from labwright.runs import check_writable, resolve_checkpoint, run_parent, split_metric_name
+
+if TYPE_CHECKING:
+    from labwright.experiment import Experiment
+    from labwright.train import Loader
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a session trains with."""
+
+    train: Mapping[str, "Loader"]
+    val: Mapping[str, "Loader"]
+    test: Mapping[str, "Loader"]
+    warnings: list[str]
+
+
+def prepare(experiment: "Experiment[ExperimentArgs]", options: RunOptions) -> Prepared:
+    """Build the experiment's parts and check that they fit together; nothing is written but the datasets' cache.
+
+    Raises:
+        UserError: something does not fit.
+    """
+    from labwright.train import choose_device, seed_everything
+
+    args, machine = experiment.args, experiment.machine
+    if options.only_test and args.from_checkpoint is None:
+        raise UserError("--only_test needs the weights to test: add --from_checkpoint=PATH (a file or a run directory)")
+    subdir = str(options.results_subdir) if options.results_subdir else None
+    check_writable(run_parent(machine.results_dir, args.experiment_id, subdir))
+    experiment.device = choose_device(machine.use_cuda)
+    seed_everything(args.seed)
+    warnings = _prepare_data(experiment, options)
+    splits = experiment.splits
+    seed_everything(args.seed)  # the weights do not depend on what the data needed randomness for
+    experiment.model = experiment.build_model()
+    _load_weights(experiment)
+    experiment.model.to(experiment.device)
+    experiment.best_metric = _best_metric(experiment)
+    if experiment.best_metric is None and not options.only_test and args.epochs:
+        warnings.append("no validation set: the last epoch's weights are kept")
+    loaders = {
+        name: {key: experiment.build_loader(dataset, key, training=name == "train") for key, dataset in sets.items()}
+        for name, sets in (("train", splits.train), ("val", splits.val), ("test", splits.test))
+    }
+    experiment.optimizer = experiment.build_optimizer()
+    steps_per_epoch = sum(loader.num_batches for loader in loaders["train"].values())
+    experiment.scheduler = experiment.build_scheduler(args.epochs, steps_per_epoch)
+    return Prepared(loaders["train"], loaders["val"], loaders["test"], warnings)
+
+
+def _prepare_data(experiment: "Experiment[ExperimentArgs]", options: RunOptions) -> list[str]:
+    from labwright.datasets import check_overlap, limit
+
+    splits = experiment.build_datasets()
+    _check_names(splits)
+    warnings = [*splits.warnings, *check_overlap(splits, options.overlap)]
+    num_samples = experiment.args.limit_train_samples
+    if num_samples is not None:
+        train = {name: limit(dataset, num_samples) for name, dataset in splits.train.items()}
+        splits = replace(splits, train=train)
+    experiment.splits = splits
+    return warnings
+
+
+def _check_names(splits: Splits) -> None:
+    names = [name for sets in (splits.train, splits.val, splits.test) for name in sets]
+    for name in names:
+        if names.count(name) > 1:
+            raise UserError(f"two datasets are called {name!r}; each needs a name of its own")
+    if not splits.train:
+        raise UserError(f"{splits.name}: there is no training set")
+
+
+def _load_weights(experiment: "Experiment[ExperimentArgs]") -> None:
+    from labwright.train import load_from_checkpoint
+
+    if experiment.args.from_checkpoint is not None:
+        load_from_checkpoint(experiment.model, experiment.args.from_checkpoint, lambda text: resolve_checkpoint(Path(text)))
+
+
+def _best_metric(experiment: "Experiment[ExperimentArgs]") -> tuple[str, bool] | None:
+    """Full name of the deciding metric and whether lower is better; None where there is no validation set."""
+    args, splits = experiment.args, experiment.splits
+    metrics = {"loss": True} | {metric.name: not metric.higher_is_better for metric in experiment.build_metrics()}
+    name = args.best_model_metric
+    if "/" not in name and not splits.val:
+        if name not in metrics:
+            raise UserError(f"--best_model_metric: {name!r} is not measured; known: {', '.join(metrics)}")
+        if args.early_stopping_patience is not None:
+            raise UserError("--early_stopping_patience needs a validation set; raise --val_fraction or leave it out")
+        return None
+    split, metric = split_metric_name(name)
+    known = [f"{split}/{metric}" for split in (*splits.val, *splits.train) for metric in metrics]
+    if f"{split}/{metric}" not in known:
+        raise UserError(f"--best_model_metric: {name!r} is not measured; known: {', '.join(known)}")
+    minimize = args.minimize_best_model_metric
+    return f"{split}/{metric}", metrics[metric] if minimize is None else minimize

@@ -1,0 +1,187 @@
+"""`Recorder`: keeps what a run leaves while it runs: files, checkpoints, plot, trackers, the lines on the terminal."""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labwright.args import ExperimentArgs, MachineConfig, RunOptions
+from labwright.runs import CheckpointStore, History, JsonlWriter, LogFile, RunDirectory, RunRecord, git_state, host, versions
+from labwright.runs.plots import ThrottledPlot, plot_history
+from labwright.runs.terminal import Progress, Terminal
+from labwright.trackers import GuardedTrackers, RunInfo, Tracker
+from labwright.train import Loader, Position, describe, flatten_state, peak_memory_bytes
+
+from .launch import Launch
+from .result import RunResult
+from .secrets import secrets_of
+
+if TYPE_CHECKING:
+    from labwright.experiment import Experiment
+
+_PACKAGES = ("labwright", "torch", "numpy", "pydantic", "safetensors", "scikit-learn", "matplotlib", "wandb")
+
+
+class Recorder:
+    """The files of one run, from its start to its end. Making one creates the run directory."""
+
+    def __init__(
+        self,
+        experiment: "Experiment[ExperimentArgs]",
+        options: RunOptions,
+        launch: Launch,
+        terminal: Terminal,
+        trackers: list[Tracker],
+    ) -> None:
+        args, machine = experiment.args, experiment.machine
+        self.experiment = experiment
+        self.options = options
+        self.terminal = terminal
+        self.started = time.perf_counter()
+        self.secrets = secrets_of(machine, options, args)
+        subdir = str(options.results_subdir) if options.results_subdir else None
+        self.directory = RunDirectory.create(machine.results_dir, args.experiment_id, subdir)
+        self.log = LogFile(self.directory.log_path, self.secrets)
+        self.terminal.attach(self.log)
+        self.history = History(self.directory.history_path)
+        self.steps = JsonlWriter(self.directory.steps_path)
+        self.checkpoints = CheckpointStore(self.directory.checkpoints_path)
+        self.throttle = ThrottledPlot()
+        self.trackers = GuardedTrackers(trackers, terminal.warn, secrets=self.secrets)
+        self._status = ""
+        self._epoch_started = time.perf_counter()
+        self._write_start(args, machine, launch)
+
+    def _write_start(self, args: ExperimentArgs, machine: MachineConfig, launch: Launch) -> None:
+        config, splits = args.model_dump(mode="json"), self.experiment.splits
+        self.directory.write_args(config)
+        self.directory.write_command(
+            launch.program, cwd=launch.cwd, flags=launch.flags, typed=launch.typed, secrets=self.secrets
+        )
+        self.record = RunRecord.start(
+            self.directory.record_path,
+            secrets=self.secrets,
+            experiment_id=args.experiment_id,
+            options=self.options.model_dump(mode="json"),
+            machine=machine.model_dump(mode="json"),
+            versions=versions(_PACKAGES),
+            host=host(),
+            device=describe(self.experiment.device),
+            git=git_state(launch.cwd),
+            dataset={"name": splits.name, "fingerprint": splits.fingerprint},
+        )
+        self.trackers.start(
+            RunInfo(
+                experiment_id=args.experiment_id,
+                run_dir=self.directory.path,
+                run_name=self.options.run_name,
+                tags=self.options.tags,
+                config=config,
+            )
+        )
+
+    # -- what the loop tells
+
+    def watch(self, loader: Loader, position: Position, split: str) -> Progress[Any]:
+        if split in self.experiment.splits.train:
+            self._epoch_started = time.perf_counter()
+        title = f"epoch {position.epoch}/{self.experiment.args.epochs} {split}"
+        progress = self.terminal.progress(loader, total=loader.num_batches, title=title)
+        progress.status = self._status
+        return progress
+
+    def step(self, position: Position, values: dict[str, float]) -> None:
+        memory = peak_memory_bytes(self.experiment.device)
+        self.steps.append({"step": position.step, "epoch": position.epoch, **values, "memory": memory})
+        self.trackers.log_step(position.step, values)
+
+    def epoch(
+        self,
+        position: Position,
+        results: dict[str, dict[str, float]],
+        state: Callable[[], dict[str, Any]],
+        *,
+        improved: bool,
+        learning_rate: float,
+    ) -> None:
+        for split, metrics in results.items():
+            is_train = split in self.experiment.splits.train
+            self.history.append(position.epoch, position.step, split, metrics, learning_rate if is_train else None)
+        full = {f"{split}/{name}": value for split, metrics in results.items() for name, value in metrics.items()}
+        self.checkpoints.save(position.step, position.epoch, flatten_state(state()), full, improved)
+        self.trackers.log_epoch(position.epoch, position.step, {**full, "learning_rate": learning_rate})
+        self._show_epoch(position.epoch, results, improved)
+        self.throttle.maybe_draw(self.draw_history)
+
+    def _show_epoch(self, epoch: int, results: dict[str, dict[str, float]], improved: bool) -> None:
+        shown = [
+            f"{split} " + " ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+            for split, metrics in results.items()
+        ]
+        epochs = self.experiment.args.epochs
+        seconds = time.perf_counter() - self._epoch_started
+        self.terminal.line(
+            f"epoch {epoch:>{len(str(epochs))}}/{epochs}  {'  '.join(shown)}  {seconds:.1f} s{'  best' if improved else ''}"
+        )
+        if self.experiment.best_metric is not None:
+            name = self.experiment.best_metric[0]
+            split, _, metric = name.partition("/")
+            if metric in results.get(split, {}):
+                self._status = f"{name} {results[split][metric]:.4f}"
+
+    # -- what the session tells
+
+    def draw_history(self) -> None:
+        best = self.experiment.best_metric
+        best_row = self.history.best(best[0], minimize=best[1]) if best else None
+        plot_history(
+            self.history.rows,
+            self.directory.plot_path,
+            title=f"{self.experiment.args.experiment_id}: {self.experiment.splits.name}",
+            subtitle=self.options.run_name or self.directory.path.name,
+            best_epoch=best_row.epoch if best_row else None,
+            best_metric=best[0] if best else None,
+        )
+
+    def draw(self, what: str, draw: Callable[[], Any]) -> Any:
+        """The result of `draw`; a picture that fails is a warning, since no run should be lost to one."""
+        try:
+            return draw()
+        except Exception as error:
+            self.terminal.warn(f"{what} could not be drawn: {type(error).__name__}: {error}")
+            return None
+
+    def finish(self, result: RunResult) -> None:
+        """The run ended well."""
+        self.trackers.finish("finished", _numbers(result), result.plots)
+        self.record.finish("finished", result=result.to_json())
+        self._close()
+
+    def fail(self, error: BaseException) -> None:
+        """The run ended otherwise: keep what there is."""
+        is_interrupt = not isinstance(error, Exception)
+        with contextlib.suppress(Exception):
+            self.draw("history.png", self.draw_history)
+        text = f"{type(error).__name__}: {error}".rstrip(": ")
+        self.terminal.line(f"{'interrupted' if is_interrupt else 'failed'}: {text}; kept in {self.directory.path}")
+        self.trackers.finish("interrupted" if is_interrupt else "failed", {}, _existing([self.directory.plot_path]))
+        self.record.finish("interrupted" if is_interrupt else "failed", error=text)
+        self._close()
+
+    def _close(self) -> None:
+        self.steps.close()
+        self.log.close()
+
+
+def _existing(paths: list[Path]) -> list[Path]:
+    return [path for path in paths if path.is_file()]
+
+
+def _numbers(result: RunResult) -> dict[str, Any]:
+    """What a tracker's summary shows."""
+    values = {f"test/{name}": value for name, value in result.test.items()}
+    if result.best_metric is not None:
+        values |= {"best_epoch": result.best_epoch, f"best/{result.best_metric}": result.best_value}
+    return {name: value for name, value in values.items() if value is not None and math.isfinite(value)}

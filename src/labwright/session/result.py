@@ -1,0 +1,68 @@
+"""`RunResult`: what a run came to, for scripts and for the summary at its end."""
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished run came to."""
+
+    experiment_id: str
+    run_dir: Path
+    dataset: str
+    """The data's real name."""
+    epochs: int
+    """Epochs trained; fewer than asked for when training stopped early."""
+    steps: int
+    best_epoch: int | None
+    """Epoch of the weights that were tested and stored."""
+    best_metric: str | None
+    best_value: float | None
+    val: dict[str, float]
+    """Metrics of each validation set at `best_epoch`; of a set not called `val` under `<set>/<metric>`."""
+    test: dict[str, float]
+    """Metrics of each test set; of a set not called `test` under `<set>/<metric>`."""
+    seconds: float
+    samples_per_second: float | None
+    """Training samples per second of training."""
+    stopped_early: bool
+    checkpoints: dict[str, Path] = field(default_factory=dict[str, Path])
+    """`last` and `best`."""
+    plots: list[Path] = field(default_factory=list[Path])
+    warnings: list[str] = field(default_factory=list[str])
+
+    def to_json(self) -> dict[str, Any]:
+        """The result with paths as texts."""
+        return {key: _plain(value) for key, value in asdict(self).items()}
+
+    def summary(self) -> str:
+        """The result as a person wants to read it, a fact a line."""
+        rows = [(f"test {name}", f"{value:.4f}") for name, value in self.test.items()]
+        if self.best_metric is not None and self.best_value is not None:
+            rows.append(("best epoch", f"{self.best_epoch} of {self.epochs} ({self.best_metric} {self.best_value:.4f})"))
+        speed = f" ({self.samples_per_second:,.0f} training samples/s)" if self.samples_per_second else ""
+        rows.append(("time", f"{self.seconds:.1f} s{speed}"))
+        rows.append(("run directory", str(self.run_dir)))
+        rows += [("picture", str(plot)) for plot in self.plots]
+        rows += [("warning", text) for text in self.warnings]
+        width = max(len(name) for name, _ in rows)
+        return "\n".join([f"{self.experiment_id} on {self.dataset}", *(f"  {name:<{width}}  {value}" for name, value in rows)])
+
+
+def flat(results: dict[str, dict[str, float]], usual: str) -> dict[str, float]:
+    """Metrics of several splits in one mapping; those of the split called `usual` keep their bare names."""
+    return {
+        metric if split == usual else f"{split}/{metric}": value
+        for split, metrics in results.items()
+        for metric, value in metrics.items()
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}  # pyright: ignore[reportUnknownVariableType]
+    return [_plain(part) for part in value] if isinstance(value, list) else value  # pyright: ignore[reportUnknownVariableType]

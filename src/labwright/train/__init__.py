@@ -1,0 +1,73 @@
+"""The PyTorch side of training, each piece usable alone."""
+
+from typing import TYPE_CHECKING
+
+from labwright.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .batch import Batch as Batch
+    from .batch import Loss as Loss
+    from .batch import to_device as to_device
+    from .checkpoint import CheckpointError as CheckpointError
+    from .checkpoint import flatten_state as flatten_state
+    from .checkpoint import restore_state as restore_state
+    from .clipping import clip_gradients as clip_gradients
+    from .device import choose_device as choose_device
+    from .device import describe as describe
+    from .device import peak_memory_bytes as peak_memory_bytes
+    from .early_stopping import BestTracker as BestTracker
+    from .early_stopping import EarlyStopping as EarlyStopping
+    from .loaders import Loader as Loader
+    from .loaders import build_loader as build_loader
+    from .loaders import stack as stack
+    from .loop import NonFiniteLoss as NonFiniteLoss
+    from .loop import Position as Position
+    from .loop import TrainLoop as TrainLoop
+    from .loop import evaluate as evaluate
+    from .noise import add_noise as add_noise
+    from .seeding import derive_seed as derive_seed
+    from .seeding import isolated_rng as isolated_rng
+    from .seeding import rng_state as rng_state
+    from .seeding import seed_everything as seed_everything
+    from .seeding import set_rng_state as set_rng_state
+    from .weights import load_from_checkpoint as load_from_checkpoint
+    from .weights import load_into as load_into
+    from .weights import load_weights as load_weights
+    from .weights import model_bytes as model_bytes
+    from .weights import save_model as save_model
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "Batch": ".batch",
+        "BestTracker": ".early_stopping",
+        "CheckpointError": ".checkpoint",
+        "EarlyStopping": ".early_stopping",
+        "Loader": ".loaders",
+        "Loss": ".batch",
+        "NonFiniteLoss": ".loop",
+        "Position": ".loop",
+        "TrainLoop": ".loop",
+        "add_noise": ".noise",
+        "build_loader": ".loaders",
+        "choose_device": ".device",
+        "clip_gradients": ".clipping",
+        "derive_seed": ".seeding",
+        "describe": ".device",
+        "evaluate": ".loop",
+        "flatten_state": ".checkpoint",
+        "isolated_rng": ".seeding",
+        "load_from_checkpoint": ".weights",
+        "load_into": ".weights",
+        "load_weights": ".weights",
+        "model_bytes": ".weights",
+        "peak_memory_bytes": ".device",
+        "restore_state": ".checkpoint",
+        "rng_state": ".seeding",
+        "save_model": ".weights",
+        "seed_everything": ".seeding",
+        "set_rng_state": ".seeding",
+        "stack": ".loaders",
+        "to_device": ".batch",
+    },
+)

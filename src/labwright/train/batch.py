@@ -1,0 +1,50 @@
+"""What travels between a dataset, the loss and the metrics."""
+
+from typing import Any, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+
+Batch: TypeAlias = dict[str, Any]
+"""Tensors and lists by name: `input`, `target`, `index` (position in its dataset), `source` (dataset names), and what
+an experiment adds. `Any`, since whoever reads a key knows which of the two it holds."""
+
+
+class Loss(NamedTuple):
+    """What a batch came to."""
+
+    value: Tensor
+    """The mean loss of the batch."""
+    outputs: dict[str, Tensor]
+    """Tensors for metrics and predictions, such as `logits`."""
+    weight: float
+    """What the mean was taken over: samples, or tokens."""
+
+    def detach(self) -> "Loss":
+        """The same numbers without the graph that led to them, whose memory is then free."""
+        outputs = {name: output.detach() for name, output in self.outputs.items()}
+        return Loss(self.value.detach(), outputs, self.weight)
+
+    def detach(self) -> "Loss":
+        """The same numbers without the graph that led to them."""
+        outputs = {name: output.detach() for name, output in self.outputs.items()}
+        return Loss(self.value.detach(), outputs, self.weight)
+
+
+def to_device(batch: Batch, device: torch.device, non_blocking: bool = False) -> Batch:
+    """The batch with its tensors on `device`; what is not a tensor stays as it is.
+
+    `non_blocking` overlaps the copy with computation when the batch lies in pinned memory.
+    """
+    return {key: _move(value, device, non_blocking) for key, value in batch.items()}
+
+
+def _move(value: Any, device: torch.device, non_blocking: bool) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=non_blocking)
+    if isinstance(value, dict):
+        return {key: _move(part, device, non_blocking) for key, part in value.items()}
+    # Names come in long lists, so only the first element is looked at.
+    if isinstance(value, list) and value and isinstance(value[0], Tensor):
+        return [_move(part, device, non_blocking) for part in value]
+    return value
