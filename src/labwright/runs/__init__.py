@@ -1,0 +1,59 @@
+"""Floor 1: the run directory and everything in it, written durably and read without torch."""
+
+from typing import TYPE_CHECKING
+
+from labwright.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .checkpoints import CheckpointEntry as CheckpointEntry
+    from .checkpoints import CheckpointStore as CheckpointStore
+    from .checkpoints import resolve_checkpoint as resolve_checkpoint
+    from .directory import RunDirectory as RunDirectory
+    from .directory import check_writable as check_writable
+    from .directory import open_run as open_run
+    from .directory import run_parent as run_parent
+    from .durable import JsonlWriter as JsonlWriter
+    from .durable import read_jsonl as read_jsonl
+    from .durable import strict_json as strict_json
+    from .durable import write_durably as write_durably
+    from .history import Best as Best
+    from .history import History as History
+    from .history import split_metric_name as split_metric_name
+    from .log import LogFile as LogFile
+    from .log import copied_to as copied_to
+    from .provenance import git_state as git_state
+    from .provenance import host as host
+    from .provenance import versions as versions
+    from .record import RunRecord as RunRecord
+    from .redaction import redact as redact
+    from .redaction import redact_argv as redact_argv
+    from .redaction import redact_text as redact_text
+
+__getattr__, __dir__, __all__ = lazy_names(
+    __name__,
+    {
+        "Best": ".history",
+        "CheckpointEntry": ".checkpoints",
+        "CheckpointStore": ".checkpoints",
+        "History": ".history",
+        "JsonlWriter": ".durable",
+        "LogFile": ".log",
+        "RunDirectory": ".directory",
+        "RunRecord": ".record",
+        "check_writable": ".directory",
+        "copied_to": ".log",
+        "git_state": ".provenance",
+        "host": ".provenance",
+        "open_run": ".directory",
+        "read_jsonl": ".durable",
+        "redact": ".redaction",
+        "redact_argv": ".redaction",
+        "redact_text": ".redaction",
+        "resolve_checkpoint": ".checkpoints",
+        "run_parent": ".directory",
+        "split_metric_name": ".history",
+        "strict_json": ".durable",
+        "versions": ".provenance",
+        "write_durably": ".durable",
+    },
+)

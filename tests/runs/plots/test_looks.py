@@ -1,0 +1,23 @@
+from itertools import combinations
+
+from labwright.runs.plots.looks import line_style, looks_of
+
+
+def test_splits_differ_in_colour_and_in_marker_or_dash() -> None:
+    splits = ["train", "val", "val_augmented", "val_c", "test", "test_shifted"]
+    for dense in (False, True):
+        styles = [line_style(look, dense) for look in looks_of(splits).values()]
+        for one, other in combinations(styles, 2):
+            assert one["color"] != other["color"]
+            assert (one["marker"], one["linestyle"]) != (other["marker"], other["linestyle"])
+
+
+def test_looks_do_not_change_when_the_test_value_arrives() -> None:
+    before = looks_of(["train", "val", "val_b"])
+    after = looks_of(["train", "val", "val_b", "test"])
+    assert before.items() <= after.items()
+
+
+def test_many_sets_of_one_kind_start_over_with_the_first_look() -> None:
+    looks = looks_of([f"val_{index}" for index in range(12)])
+    assert looks["val_0"] == looks["val_5"] == looks["val_10"]

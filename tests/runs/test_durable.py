@@ -1,0 +1,188 @@
+import json
+import math
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from labwright.runs.durable import JsonlWriter, read_jsonl, strict_json, write_durably
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+rows_of_json = st.lists(st.dictionaries(st.text(), json_values, max_size=4), max_size=5)
+
+
+def test_the_content_is_replaced_and_its_checksum_returned(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    write_durably(path, b"old")
+
+    assert write_durably(path, b"new") == sha256(b"new").hexdigest()
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["run.json"]
+
+
+def test_a_function_may_write_the_content_piece_by_piece(tmp_path: Path) -> None:
+    def write(file: BinaryIO) -> None:
+        file.write(b"xxxx")
+        file.seek(1)
+        file.write(b"y")
+
+    assert write_durably(tmp_path / "file", write) == sha256(b"xyxx").hexdigest()
+    assert (tmp_path / "file").read_bytes() == b"xyxx"
+
+
+def test_a_file_can_be_read_by_whom_the_umask_allows(tmp_path: Path) -> None:
+    previous = os.umask(0o022)
+    try:
+        write_durably(tmp_path / "plain", b"")
+        write_durably(tmp_path / "script", b"", mode=0o777)
+    finally:
+        os.umask(previous)
+    assert stat.S_IMODE((tmp_path / "plain").stat().st_mode) == 0o644
+    assert stat.S_IMODE((tmp_path / "script").stat().st_mode) == 0o755
+
+
+@pytest.mark.parametrize("failing", ["fsync", "replace"])
+def test_a_failed_write_leaves_the_old_content_and_no_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    path = tmp_path / "index.json"
+    write_durably(path, b"old")
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, failing, fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_durably(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["index.json"]
+
+
+def test_ctrl_c_in_the_middle_of_a_write_leaves_the_old_content(tmp_path: Path) -> None:
+    path = tmp_path / "index.json"
+    write_durably(path, b"old")
+
+    def interrupted(file: BinaryIO) -> None:
+        file.write(b"half of the n")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_durably(path, interrupted)
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["index.json"]
+
+
+def test_a_killed_writer_leaves_the_old_content(tmp_path: Path) -> None:
+    path = tmp_path / "index.json"
+    write_durably(path, b"old")
+    program = """
+import os, signal, sys
+from pathlib import Path
+from labwright.runs.durable import write_durably
+
+def killed(file):
+    file.write(b"half of the n")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+write_durably(Path(sys.argv[1]), killed)
+"""
+    result = subprocess.run([sys.executable, "-c", program, str(path)])
+    assert result.returncode == -signal.SIGKILL
+    assert path.read_bytes() == b"old"
+
+
+@settings(deadline=None, max_examples=40)
+@given(rows_of_json)
+def test_rows_come_back_as_they_were_written(rows: list[dict[str, object]]) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "steps.jsonl")
+        with JsonlWriter(path) as writer:
+            for row in rows:
+                writer.append(row)
+        assert read_jsonl(path) == rows
+
+
+@settings(deadline=None, max_examples=60)
+@given(rows_of_json, st.data())
+def test_a_file_cut_anywhere_loses_at_most_its_last_row_and_can_be_continued(
+    rows: list[dict[str, object]], data: st.DataObject
+) -> None:
+    content = b"".join(strict_json(row) + b"\n" for row in rows)
+    cut = content[: data.draw(st.integers(0, len(content)))]
+    num_whole = cut.count(b"\n")
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "history.jsonl")
+        path.write_bytes(cut)
+        survivors = read_jsonl(path)
+        with JsonlWriter(path, sync=True) as writer:
+            writer.append({"epoch": 7})
+        assert survivors in (rows[:num_whole], rows[: num_whole + 1])
+        assert read_jsonl(path) == [*survivors, {"epoch": 7}]
+
+
+def test_a_row_that_lost_only_its_newline_is_kept_and_continued(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_bytes(b'{"epoch": 1}')
+    with JsonlWriter(path) as writer:
+        writer.append({"epoch": 2})
+    assert read_jsonl(path) == [{"epoch": 1}, {"epoch": 2}]
+
+
+def test_a_row_is_in_the_file_before_the_writer_is_closed(tmp_path: Path) -> None:
+    writer = JsonlWriter(tmp_path / "steps.jsonl")
+    writer.append({"step": 1})
+    assert read_jsonl(tmp_path / "steps.jsonl") == [{"step": 1}]
+    writer.close()
+    writer.append({"step": 2})
+    writer.close()
+    assert read_jsonl(tmp_path / "steps.jsonl") == [{"step": 1}, {"step": 2}]
+
+
+def test_a_last_line_of_zero_bytes_after_a_power_cut_does_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_bytes(b'{"epoch": 1}\n' + bytes(40))
+    assert read_jsonl(path) == [{"epoch": 1}]
+
+
+def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    path.write_bytes(b'{"epoch": 1}\n{"epo\n{"epoch": 3}\n')
+    with pytest.raises(ValueError, match="history.jsonl, line 2: not a JSON object"):
+        read_jsonl(path)
+
+
+def test_a_missing_file_has_no_rows(tmp_path: Path) -> None:
+    assert read_jsonl(tmp_path / "history.jsonl") == []
+
+
+def test_what_json_cannot_say_becomes_null() -> None:
+    def refuse(constant: str) -> None:
+        pytest.fail(f"{constant} is not JSON")
+
+    value = {"loss": math.nan, "range": (1.5, -math.inf), "deep": [{"x": math.inf}], "n": 1}
+    assert json.loads(strict_json(value), parse_constant=refuse) == {
+        "loss": None,
+        "range": [1.5, None],
+        "deep": [{"x": None}],
+        "n": 1,
+    }
+
+
+def test_undecodable_file_names_and_foreign_letters_survive() -> None:
+    value = {"path": os.fsdecode(b"/data/\xff"), "name": "größe"}
+    assert json.loads(strict_json(value)) == value
+    assert "größe".encode() in strict_json(value)
