@@ -21,7 +21,6 @@ class MnistArgs(ExperimentArgs):
     dataset: MnistDataArgs = Field(default=MnistDataArgs(), description="The images.")
     optimizer: OptimizerUnion = Field(default=AdamArgs(), description="What updates the weights.")
     scheduler: SchedulerUnion = Field(default=ConstantArgs(), description="How the learning rate changes.")
-    best_model_metric: str = "accuracy"
 
     def build(self, machine: MachineConfig) -> "Mnist":
         from .experiment import Mnist
