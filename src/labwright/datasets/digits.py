@@ -1,0 +1,59 @@
+"""scikit-learn's handwritten digits: real, small, and always there."""
+
+import numpy as np
+import torch
+
+from .splits import Splits
+from .tensor import TensorDataset, split_tensors
+
+# of all pixels, in the stored units: 0 to 16, and 0 to 255 once upscaled
+_MEAN, _STD = 4.884, 6.017
+_UPSCALED_MEAN, _UPSCALED_STD = 77.9, 82.8
+_CLASS_NAMES = tuple("0123456789")
+
+
+def build_digits(val_fraction: float, test_fraction: float, seed: int) -> Splits:
+    """The 1,797 images as they are, 8x8."""
+    images, labels = _load()
+    data = TensorDataset(torch.from_numpy(images), torch.from_numpy(labels), source="digits", mean=_MEAN, std=_STD)
+    return split_tensors(
+        data,
+        name="scikit-learn digits",
+        val_fraction=val_fraction,
+        test_fraction=test_fraction,
+        seed=seed,
+        class_names=_CLASS_NAMES,
+        is_image=True,
+    )
+
+
+def build_upscaled_digits(val_fraction: float, seed: int, *, warnings: tuple[str, ...] = ()) -> Splits:
+    """The same images in MNIST's shape; a fifth is the test set."""
+    images, labels = _load()
+    grey = torch.from_numpy(images).float() * (255 / 16)
+    upscaled = torch.nn.functional.interpolate(grey, size=(28, 28), mode="bilinear", align_corners=False)
+    data = TensorDataset(
+        upscaled.round().to(torch.uint8),
+        torch.from_numpy(labels),
+        source="digits",
+        mean=_UPSCALED_MEAN,
+        std=_UPSCALED_STD,
+    )
+    return split_tensors(
+        data,
+        name="scikit-learn digits, upscaled to 28x28",
+        val_fraction=val_fraction,
+        test_fraction=0.2,
+        seed=seed,
+        class_names=_CLASS_NAMES,
+        is_image=True,
+        warnings=warnings,
+    )
+
+
+def _load() -> tuple[np.ndarray, np.ndarray]:
+    """Images [N, 1, 8, 8] of 0 to 16, and labels."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    return np.asarray(images, np.uint8).reshape(-1, 1, 8, 8), np.asarray(labels, np.int64)

@@ -1,0 +1,156 @@
+"""`Splits`, what every dataset builds, and the seeded split behind it. No torch at import."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from labwright.args import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Task = Literal["classification", "regression"]
+Batch = dict[str, "Tensor | list[Any]"]
+
+
+class SampleDataset(Protocol):
+    """Gives one sample at a time, a dict."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+class BatchDataset(Protocol):
+    """Gives a whole batch at a time: the fast way."""
+
+    def __len__(self) -> int: ...
+
+    def __getitems__(self, indices: list[int], /) -> Batch: ...
+
+
+Dataset = SampleDataset | BatchDataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splits:
+    """Named datasets, in order, and what is known of the data."""
+
+    train: dict[str, Dataset]
+    val: dict[str, Dataset]
+    test: dict[str, Dataset]
+    name: str
+    """The data's real name, for summaries and plot titles: "scikit-learn digits, upscaled to 28x28"."""
+    task: Task
+    num_outputs: int
+    """Classes, or target columns."""
+    class_names: tuple[str, ...] = ()
+    is_image: bool = False
+    warnings: tuple[str, ...] = ()
+    """What the user must see: a fallback was used, a checksum differs."""
+    fingerprint: str
+    """SHA-256 over the data's content, whatever the split."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input, from the first training sample (or the first sample there is)."""
+        for datasets in (self.train, self.val, self.test):
+            for dataset in datasets.values():
+                if len(dataset):
+                    return tuple(get_sample(dataset, 0)["input"].shape)
+        raise UserError(f"{self.name} has no samples")
+
+
+def get_sample(dataset: Dataset, index: int) -> Any:
+    """One sample, whichever way the dataset gives them."""
+    source: Any = dataset
+    # asked for first: torch's Dataset base has a __getitem__ that only raises
+    if not hasattr(source, "__getitems__"):
+        return source[index]
+    batch = source.__getitems__([index])
+    return batch[0] if isinstance(batch, list) else {key: values[0] for key, values in batch.items()}
+
+
+def fingerprint(*contents: Any) -> str:
+    """SHA-256 over arrays (with dtype and shape), bytes and texts, in order."""
+    digest = hashlib.sha256()
+    for content in contents:
+        if isinstance(content, np.ndarray):
+            digest.update(f"{content.dtype.str}{content.shape}".encode())
+            digest.update(np.ascontiguousarray(content).data)
+        else:
+            content = content.encode() if isinstance(content, str) else content
+            digest.update(f"{len(content)}:".encode() + content)
+    return digest.hexdigest()
+
+
+def split_indices(labels: "int | np.ndarray", fractions: Sequence[float], seed: int) -> list[np.ndarray]:
+    """Positions of the rest (the training set), then of one part per fraction, each sorted; a partition of all.
+
+    `labels` is the class of each sample, or just the number of samples. A part has exactly `fraction * n` samples,
+    rounded half up, and its count of a class is within 1 of `fraction * class count`, unless the rest would be left
+    empty: it keeps one sample. A class too small to be in every part stays in the rest first. The same seed gives the
+    same split everywhere.
+    """
+    classes = np.zeros(labels, dtype=np.int64) if isinstance(labels, int) else np.unique(labels, return_inverse=True)[1]
+    rng = np.random.Generator(np.random.PCG64(seed))
+    # random() is the generator's most stable method; permutation() may change between NumPy releases
+    order = np.argsort(rng.random(len(classes)), kind="stable")
+    counts = np.bincount(classes)
+    rank_in_class = _rank_in_class(classes[order])
+    taken = np.zeros_like(counts)
+    num_left = len(classes)
+    parts: list[np.ndarray] = []
+    for fraction in fractions:
+        size = max(0, min(int(np.floor(fraction * len(classes) + 0.5)), num_left - 1))
+        quota = _class_quotas(fraction * counts, size, available=counts - taken, tie_break=rng.random(len(counts)))
+        chosen = (rank_in_class >= taken[classes[order]]) & (rank_in_class < (taken + quota)[classes[order]])
+        parts.append(np.sort(order[chosen]))
+        taken += quota
+        num_left -= size
+    rest = rank_in_class >= taken[classes[order]]
+    return [np.sort(order[rest]), *parts]
+
+
+def _rank_in_class(classes: np.ndarray) -> np.ndarray:
+    """For each position, how many of the same class stand before it."""
+    by_class = np.argsort(classes, kind="stable")
+    counts = np.bincount(classes)
+    starts = np.cumsum(counts) - counts
+    ranks = np.empty(len(classes), dtype=np.int64)
+    ranks[by_class] = np.arange(len(classes)) - np.repeat(starts, counts)
+    return ranks
+
+
+def _class_quotas(ideal: np.ndarray, size: int, *, available: np.ndarray, tie_break: np.ndarray) -> np.ndarray:
+    """Whole numbers near `ideal` that sum to `size`: all rounded down, then one more where it is most due."""
+    quota = np.minimum(np.floor(ideal).astype(np.int64), available)
+    if quota.sum() > size:  # the one left for the rest
+        quota[np.argmax(quota)] -= 1
+    while (missing := size - int(quota.sum())) > 0:
+        spare = available - quota
+        # last key first: classes with any left, due one at all, of which the rest keeps a sample, the most due, chance
+        most_due = np.lexsort((tie_break, quota - ideal, spare <= 1, quota >= ideal, spare <= 0))
+        most_due = most_due[: int((spare > 0).sum())][:missing]
+        quota[most_due] += 1
+    return quota
+
+
+def hold_out(
+    labels: "int | np.ndarray", *, val_fraction: float, test_fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions of train, val and test; a UserError if one that was asked for gets no sample."""
+    if val_fraction + test_fraction >= 1:
+        raise UserError(
+            f"val_fraction={val_fraction:g} and test_fraction={test_fraction:g} leave nothing to train on; "
+            "their sum has to be below 1"
+        )
+    train, val, test = split_indices(labels, (val_fraction, test_fraction), seed)
+    for name, fraction, part in (("val_fraction", val_fraction, val), ("test_fraction", test_fraction, test)):
+        if fraction > 0 and len(part) == 0:
+            num_samples = len(train) + len(val) + len(test)
+            raise UserError(f"{name}={fraction:g} of {num_samples} samples is none; use more, or 0 to go without")
+    return train, val, test
