@@ -135,6 +135,7 @@ class DatasetView:
         self.source: str = getattr(dataset, "source", f"{type(dataset).__name__} at {id(dataset):#x}")
         base = getattr(dataset, "source_indices", None)
         self.source_indices = self.indices if base is None else base[self.indices]
+        self.draws_random_numbers: bool = getattr(dataset, "draws_random_numbers", True)
         if hasattr(dataset, "__getitems__"):  # on the instance, as loaders ask each dataset whether it has one
             self.__getitems__ = self._get_batch
 

@@ -25,11 +25,6 @@ class Loss(NamedTuple):
         outputs = {name: output.detach() for name, output in self.outputs.items()}
         return Loss(self.value.detach(), outputs, self.weight)
 
-    def detach(self) -> "Loss":
-        """The same numbers without the graph that led to them."""
-        outputs = {name: output.detach() for name, output in self.outputs.items()}
-        return Loss(self.value.detach(), outputs, self.weight)
-
 
 def to_device(batch: Batch, device: torch.device, non_blocking: bool = False) -> Batch:
     """The batch with its tensors on `device`; what is not a tensor stays as it is.

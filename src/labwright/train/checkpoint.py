@@ -141,6 +141,8 @@ class _Reader:
             return [self.value(member) for member in node]
         if not isinstance(node, dict):
             return node
+        if not node:
+            raise ValueError("it holds a value of no kind")
         kind, content = next(iter(node.items()))
         match kind:
             case "dict":

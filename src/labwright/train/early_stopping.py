@@ -5,7 +5,7 @@ from typing import Any
 
 
 class BestTracker:
-    """The best value of a metric so far, and the epoch it came from. NaN is never the best; an equal value is no better."""
+    """The best value of a metric so far, and the epoch it came from. NaN is never it; an equal value is no better."""
 
     def __init__(self, *, minimize: bool) -> None:
         self.minimize = minimize

@@ -96,8 +96,8 @@ class _Order(Sampler[tuple[int, list[int]]]):
 
     def __iter__(self) -> Iterator[tuple[int, list[int]]]:
         generator = torch.Generator().manual_seed(derive_seed(self._seed, "order", self.epoch))
-        seeds = torch.randint(2**62, (len(self),), generator=generator).tolist()
         positions = torch.randperm(self._length, generator=generator) if self._shuffle else torch.arange(self._length)
+        seeds = torch.randint(2**62, (len(self),), generator=generator).tolist()
         for batch, seed in enumerate(seeds):
             start = batch * self.batch_size
             # Made Python numbers a batch at a time: a list of all positions would weigh five times the tensor.

@@ -53,7 +53,7 @@ class Trainee(Protocol):
 class Recorder(Protocol):
     """What the loop tells the one who keeps the run's files and shows its progress."""
 
-    def watch(self, loader: Loader, position: "Position", split: str) -> "Watched": ...
+    def watch(self, loader: Loader, position: "Position", split: str) -> Iterable[Batch]: ...
     def step(self, position: "Position", values: dict[str, float]) -> None: ...
     def epoch(
         self,
@@ -66,16 +66,8 @@ class Recorder(Protocol):
     ) -> None: ...
 
 
-class Watched(Protocol):
-    """Batches whose progress is shown, with a word on how it goes."""
-
-    status: str
-
-    def __iter__(self) -> Any: ...
-
-
 class NonFiniteLoss(ArithmeticError):
-    """The loss is NaN or infinite: training on would only spoil the weights."""
+    """The loss or a weight is NaN or infinite: nothing more can be learned, and nothing of it is kept."""
 
 
 @dataclass
@@ -126,7 +118,7 @@ class TrainLoop:
         self._step_scheduler_per_epoch(value)
         improved = value is not None and self.best.update(value, epoch)
         if self.early_stopping is not None and value is not None:
-            self.early_stopping.update(value, epoch)
+            self.early_stopping.update(value)
         self.recorder.epoch(self.position, results, self.state_dict, improved=improved, learning_rate=learning_rate)
         self.experiment.on_epoch_end(epoch, results)
 
@@ -148,9 +140,8 @@ class TrainLoop:
         experiment.model.train()
         meter = experiment.new_meter()
         loader.set_epoch(position.epoch)
-        batches = self.recorder.watch(loader, position, name)
         started, samples_before = time.perf_counter(), position.num_samples
-        for batch in batches:
+        for batch in self.recorder.watch(loader, position, name):
             batch = experiment.prepare_batch(batch, training=True)
             loss = experiment.train_batch(batch)
             if experiment.scheduler_interval == "step":
@@ -160,12 +151,19 @@ class TrainLoop:
             position.num_samples += len(batch["input"])
             if position.step % self.log_every_n_steps == 0:
                 seconds = time.perf_counter() - started
-                self._log_step(name, batches, loss, (position.num_samples - samples_before) / seconds)
+                self._log_step(name, loss, (position.num_samples - samples_before) / seconds)
         position.train_seconds += time.perf_counter() - started
         metrics = meter.compute()
         if not math.isfinite(metrics["loss"]):
             raise NonFiniteLoss(f"the {name} loss is {metrics['loss']} in epoch {position.epoch}; {_ADVICE}")
+        self._require_finite_weights()
         return metrics
+
+    def _require_finite_weights(self) -> None:
+        """The last step of an epoch may spoil the weights, and no loss has told yet: they must not be saved."""
+        broken = [name for name, weights in self.experiment.model.named_parameters() if not weights.isfinite().all()]
+        if broken:
+            raise NonFiniteLoss(f"{broken[0]} is not finite after epoch {self.position.epoch}; {_ADVICE}")
 
     def evaluate(self, loaders: Mapping[str, Loader]) -> Results:
         """The metrics of each split, over the whole of it."""
@@ -174,9 +172,8 @@ class TrainLoop:
             for name, loader in loaders.items()
         }
 
-    def _log_step(self, split: str, batches: Watched, loss: Loss, samples_per_second: float) -> None:
+    def _log_step(self, split: str, loss: Loss, samples_per_second: float) -> None:
         value = float(loss.value)
-        batches.status = f"loss {value:.4g}"
         values = {
             "loss": value,
             "learning_rate": self.experiment.optimizer.param_groups[0]["lr"],

@@ -42,7 +42,8 @@ def encode(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
             raise TypeError(f"{name}: tensors of type {tensor.dtype} cannot be saved")
         start, end = end, end + tensor.numel() * tensor.element_size()
         header[name] = {"dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        # Not reshape(-1): it leaves a lone element with whatever stride it had, and `view` refuses that.
+        flat = tensor.detach().cpu().contiguous().as_strided((tensor.numel(),), (1,))
         parts.append(flat.view(torch.uint8).numpy().data)
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)

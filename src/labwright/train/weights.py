@@ -38,8 +38,11 @@ def save_model(model: nn.Module, path: Path) -> None:
 
 
 def load_weights(path: Path) -> dict[str, Any]:
-    """The state dict in a file, on the CPU: from model.safetensors, a checkpoint of a run, any other safetensors file, or
-    a `.pt`/`.pth` file. What the file is, its content decides. A pickle is never executed."""
+    """The state dict in a file, on the CPU.
+
+    It may be model.safetensors, a checkpoint of a run, any other safetensors file, or a `.pt`/`.pth` file: the content
+    decides, whatever the name. A pickle is never executed.
+    """
     content = read_file(path)
     if not content:
         raise CheckpointError(f"{path}: the file is empty")

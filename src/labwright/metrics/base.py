@@ -1,0 +1,71 @@
+"""What a metric is, and the mean most of them are."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Metric(ABC):
+    """A number over a whole split. `update` stays on the device; only `compute` waits for it."""
+
+    name: str
+    higher_is_better: bool
+
+    @abstractmethod
+    def update(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Any], weight: float) -> None:
+        """Take in a batch: the loss's outputs, the batch itself and the loss's weight."""
+
+    @abstractmethod
+    def compute(self) -> float:
+        """The metric over everything since the last `reset`; NaN if there was nothing."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forget everything, before the next pass over a split."""
+
+
+class WeightedMean(Metric):
+    """The mean of a value by weight, such as the loss: the output of that name, which is a batch's mean."""
+
+    def __init__(self, name: str = "loss", *, higher_is_better: bool = False) -> None:
+        self.name = name
+        self.higher_is_better = higher_is_better
+        self.reset()
+
+    def update(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Any], weight: float) -> None:
+        self.add(outputs[self.name], weight)
+
+    def add(self, value: Tensor, weight: float) -> None:
+        """Count `value` (a mean) `weight` times."""
+        self._sum_on(value.device).add_(value.detach(), alpha=weight)
+        self._weight += weight
+
+    def add_sum(self, total: Tensor, weight: float) -> None:
+        """Count values that were summed already: `total` is the sum of `weight` of them."""
+        self._sum_on(total.device).add_(total.detach())
+        self._weight += weight
+
+    def compute(self) -> float:
+        if self._total is None or self._weight == 0:
+            return math.nan
+        return self._total.item() / self._weight
+
+    def reset(self) -> None:
+        self._total: Tensor | None = None
+        self._weight = 0.0
+
+    def _sum_on(self, device: torch.device) -> Tensor:
+        if self._total is None:
+            self._total = _zero(device)
+        return self._total
+
+
+def _zero(device: torch.device) -> Tensor:
+    """A sum to start from, in double precision where the device has it."""
+    # Made under inference_mode it could only be added to under inference_mode.
+    with torch.inference_mode(False):
+        return torch.zeros((), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)

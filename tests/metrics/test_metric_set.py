@@ -1,0 +1,16 @@
+import pytest
+import torch
+
+from labwright.metrics import MetricSet, metrics_for
+from labwright.train import Loss
+
+
+def test_the_loss_comes_first_and_everything_is_weighted_by_samples() -> None:
+    """T: epoch metrics were unweighted means over batches, so that the short last batch counted too much."""
+    metrics = MetricSet(metrics_for("classification"))
+    right, wrong = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    target = torch.zeros(3, dtype=torch.int64)
+    metrics.update(Loss(torch.tensor(1.0), {"logits": right.expand(3, 2)}, 3), {"target": target})
+    metrics.update(Loss(torch.tensor(5.0), {"logits": wrong}, 1), {"target": target[:1]})
+    assert metrics.compute() == {"loss": pytest.approx(2.0), "accuracy": pytest.approx(0.75)}
+    assert list(metrics.compute()) == ["loss", "accuracy"]

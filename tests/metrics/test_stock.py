@@ -1,0 +1,67 @@
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, mean_absolute_error, mean_squared_error
+
+from labwright.metrics import Accuracy, MeanAbsoluteError, MeanSquaredError, Metric, metrics_for
+
+
+def over_batches(metric: Metric, key: str, outputs: torch.Tensor, targets: torch.Tensor, batch_size: int = 7) -> float:
+    for output, target in zip(outputs.split(batch_size), targets.split(batch_size), strict=True):
+        metric.update({key: output}, {"target": target}, weight=len(target))
+    return metric.compute()
+
+
+def test_accuracy_agrees_with_scikit_learn() -> None:
+    logits, target = torch.randn(50, 3), torch.randint(0, 3, (50,))
+    assert over_batches(Accuracy(), "logits", logits, target) == accuracy_score(target, logits.argmax(1))
+
+
+def test_accuracy_counts_the_short_last_batch_by_its_size() -> None:
+    """T: epoch metrics were unweighted means over batches."""
+    logits, target = torch.eye(2)[torch.tensor([0, 0, 0, 0, 1])], torch.zeros(5, dtype=torch.int64)
+    assert over_batches(Accuracy(), "logits", logits, target, batch_size=4) == 0.8
+
+
+def test_accuracy_does_not_depend_on_the_weight_of_the_loss() -> None:
+    metric = Accuracy()
+    metric.update({"logits": torch.eye(2)}, {"target": torch.tensor([0, 0])}, weight=17.5)
+    assert metric.compute() == 0.5
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+@pytest.mark.parametrize(
+    ("metric_class", "reference"), [(MeanSquaredError, mean_squared_error), (MeanAbsoluteError, mean_absolute_error)]
+)
+def test_errors_agree_with_scikit_learn(metric_class: type[Metric], reference: object, columns: int) -> None:
+    prediction, target = torch.randn(50, columns), torch.randn(50, columns)
+    assert callable(reference)
+    expected = reference(target.numpy(), prediction.numpy())
+    assert over_batches(metric_class(), "prediction", prediction, target) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_single_target_column_may_come_as_a_list() -> None:
+    prediction = torch.tensor([[1.0], [2.0], [3.0]])
+    assert over_batches(MeanSquaredError(), "prediction", prediction, torch.tensor([1.0, 2.0, 6.0])) == 3.0
+
+
+def test_shapes_that_would_compare_every_prediction_with_every_target_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"accuracy: predictions are \[4\], but targets are \[4, 1\]"):
+        Accuracy().update({"logits": torch.zeros(4, 2)}, {"target": torch.zeros(4, 1)}, weight=4)
+    with pytest.raises(ValueError, match=r"mse: predictions are \[4\], but targets are \[4, 1\]"):
+        MeanSquaredError().update({"prediction": torch.zeros(4)}, {"target": torch.zeros(4, 1)}, weight=4)
+
+
+def test_half_precision_predictions_are_judged_against_full_precision_targets() -> None:
+    prediction = torch.full((4, 1), 1.0, dtype=torch.bfloat16)
+    assert over_batches(MeanAbsoluteError(), "prediction", prediction, torch.full((4, 1), 1.001)) == pytest.approx(
+        0.001, rel=1e-3
+    )
+
+
+def test_each_task_has_its_metrics_and_every_call_gives_new_ones() -> None:
+    assert [(metric.name, metric.higher_is_better) for metric in metrics_for("classification")] == [("accuracy", True)]
+    assert [(metric.name, metric.higher_is_better) for metric in metrics_for("regression")] == [
+        ("mse", False),
+        ("mae", False),
+    ]
+    assert metrics_for("regression")[0] is not metrics_for("regression")[0]

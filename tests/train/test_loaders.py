@@ -1,0 +1,240 @@
+import gc
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Subset
+from torch.utils.data import TensorDataset as PairDataset
+
+from labwright.args.errors import UserError
+from labwright.train import Batch, Loader, build_loader
+
+
+class Numbers:
+    """Whole batches: the squares of the first numbers."""
+
+    def __init__(self, length: int) -> None:
+        self.values = torch.arange(length, dtype=torch.float32)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitems__(self, positions: list[int]) -> Batch:
+        index = torch.tensor(positions)
+        return {"input": self.values[index], "target": self.values[index] ** 2, "index": index, "source": ["n"]}
+
+
+class Samples:
+    """Samples one by one, as `make` makes them."""
+
+    def __init__(self, make: Any, length: int = 5) -> None:
+        self.make = make
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, position: int) -> Any:
+        return self.make(position)
+
+
+def noisy_sample(position: int) -> dict[str, Any]:
+    return {"input": torch.rand(3), "target": random.random() + np.random.rand(), "position": position}
+
+
+def broken_sample(position: int) -> dict[str, Any]:
+    raise KeyError(f"sample {position} is broken")
+
+
+def loader_of(dataset: Any, batch_size: int = 4, *, shuffle: bool = False, seed: int = 0, **options: Any) -> Loader:
+    return build_loader(dataset, batch_size, shuffle=shuffle, seed=seed, **options)
+
+
+def order(loader: Loader, epoch: int = 1) -> list[int]:
+    loader.set_epoch(epoch)
+    return [int(position) for batch in loader for position in batch["index"]]
+
+
+def assert_same_batches(a: list[Batch], b: list[Batch]) -> None:
+    assert len(a) == len(b)
+    for left, right in zip(a, b, strict=True):
+        assert left.keys() == right.keys()
+        for key, value in left.items():
+            assert value.equal(right[key]) if isinstance(value, Tensor) else value == right[key]
+
+
+def test_every_sample_comes_once_and_the_last_batch_is_shorter() -> None:
+    loader = loader_of(Numbers(10))
+    assert [len(batch["input"]) for batch in loader] == [4, 4, 2]
+    assert (len(loader), loader.num_batches, loader.num_samples) == (3, 3, 10)
+    assert sorted(order(loader_of(Numbers(10), shuffle=True))) == list(range(10))
+
+
+def test_validation_and_test_sets_are_not_shuffled() -> None:
+    """T: all splits were shuffled."""
+    loader = loader_of(Numbers(10), shuffle=False)
+    assert order(loader, 1) == order(loader, 2) == list(range(10))
+
+
+def test_the_order_follows_from_seed_and_epoch_alone() -> None:
+    loader = loader_of(Numbers(100), shuffle=True, seed=1)
+    first, second = order(loader, 1), order(loader, 2)
+    assert first != second
+    assert order(loader, 1) == first
+    torch.manual_seed(123)
+    assert order(loader_of(Numbers(100), shuffle=True, seed=1), 2) == second
+    assert order(loader_of(Numbers(100), shuffle=True, seed=2), 1) != first
+
+
+def test_the_order_does_not_depend_on_the_batch_size() -> None:
+    small, large = (loader_of(Numbers(50), size, shuffle=True) for size in (3, 1000))
+    assert order(small) == order(large)
+    assert large.num_batches == 1
+
+
+def test_a_dropped_last_batch_is_not_counted() -> None:
+    loader = loader_of(Numbers(10), drop_last=True)
+    assert [len(batch["input"]) for batch in loader] == [4, 4]
+    assert (loader.num_batches, loader.num_samples) == (2, 8)
+
+
+def test_whole_batches_pass_through_untouched() -> None:
+    dataset = Numbers(3)
+    (batch,) = loader_of(dataset, source="other")
+    assert batch["source"] == ["n"] and batch["target"].tolist() == [0, 1, 4]
+
+
+def test_samples_become_batches_that_know_where_they_come_from() -> None:
+    dataset = Samples(lambda i: {"input": np.full(2, i, dtype=np.float32), "target": i, "name": f"image {i}"})
+    batches = list(loader_of(dataset, 3, source="val"))
+    assert batches[1]["input"].tolist() == [[3, 3], [4, 4]] and batches[1]["input"].dtype == torch.float32
+    assert batches[1]["target"].equal(torch.tensor([3, 4]))
+    assert batches[1]["name"] == ["image 3", "image 4"]
+    assert batches[1]["index"].equal(torch.tensor([3, 4]))
+    assert batches[1]["source"] == ["val", "val"]
+
+
+def test_pairs_become_input_and_target() -> None:
+    (batch,) = loader_of(Samples(lambda i: (torch.ones(2) * i, 0.5 * i)), 5)
+    assert batch["input"].shape == (5, 2)
+    assert batch["target"].equal(torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0])), "floats are single precision"
+
+
+def test_datasets_of_torch_work_as_they_are() -> None:
+    pairs = PairDataset(torch.arange(6.0), torch.arange(6))
+    (batch,) = loader_of(Subset(pairs, [5, 2, 0]))
+    assert batch["input"].tolist() == [5, 2, 0] and batch["index"].tolist() == [0, 1, 2]
+
+
+def test_a_batch_that_the_dataset_keeps_is_not_changed() -> None:
+    class Same:
+        kept = {"input": torch.zeros(2)}
+
+        def __len__(self) -> int:
+            return 4
+
+        def __getitems__(self, positions: list[int]) -> Batch:
+            return self.kept
+
+    assert [batch["index"].tolist() for batch in loader_of(Same(), 2)] == [[0, 1], [2, 3]]
+    assert Same.kept.keys() == {"input"}
+
+
+def test_a_collate_function_makes_the_batch() -> None:
+    ragged = Samples(lambda i: torch.ones(i + 1))
+    (batch,) = loader_of(ragged, 5, collate=lambda samples: {"input": nn.utils.rnn.pad_sequence(samples)})
+    assert batch["input"].shape == (5, 5) and batch["index"].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_samples_of_no_known_form_are_refused() -> None:
+    with pytest.raises(UserError, match="pair of them; .* a Tensor"):
+        next(iter(loader_of(Samples(lambda i: torch.ones(1)))))
+
+
+def test_an_empty_dataset_is_refused_by_name() -> None:
+    with pytest.raises(UserError, match="dataset 'val' is empty"):
+        loader_of(Numbers(0), source="val")
+    with pytest.raises(UserError, match="the Numbers is empty"):
+        loader_of(Numbers(0))
+
+
+def test_dropping_the_only_batch_is_refused() -> None:
+    with pytest.raises(UserError, match="3 samples: less than one batch of 4"):
+        loader_of(Numbers(3), drop_last=True)
+
+
+def test_a_batch_size_of_zero_is_refused() -> None:
+    with pytest.raises(UserError, match="at least 1, not 0"):
+        loader_of(Numbers(3), 0)
+
+
+def test_iterating_never_touches_the_global_generators() -> None:
+    def states() -> list[Any]:
+        return [random.getstate(), torch.get_rng_state().tolist(), str(np.random.get_state())]
+
+    before = states()
+    for dataset in (Numbers(10), Samples(noisy_sample)):
+        list(loader_of(dataset, shuffle=True))
+        assert states() == before
+
+
+def trained_weights(*, validate: bool) -> Tensor:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Dropout(0.5), nn.Linear(3, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    train, val = (loader_of(Samples(noisy_sample, 10), shuffle=shuffle, seed=0) for shuffle in (True, False))
+    for epoch in (1, 2):
+        train.set_epoch(epoch)
+        for batch in train:
+            optimizer.zero_grad()
+            nn.functional.mse_loss(model(batch["input"])[:, 0], batch["target"].float()).backward()
+            optimizer.step()
+        if validate:
+            list(val)
+    return nn.utils.parameters_to_vector(model.parameters())
+
+
+def test_validation_does_not_change_the_weights() -> None:
+    assert trained_weights(validate=True).equal(trained_weights(validate=False))
+
+
+def test_random_samples_differ_between_batches_and_epochs_and_repeat_with_the_seed() -> None:
+    loader = loader_of(Samples(noisy_sample, 8))
+    loader.set_epoch(1)
+    first = list(loader)
+    assert not first[0]["input"].equal(first[1]["input"])
+    assert_same_batches(first, list(loader))
+    loader.set_epoch(2)
+    assert not first[0]["input"].equal(next(iter(loader))["input"])
+
+
+def test_workers_yield_the_same_batches_in_every_epoch() -> None:
+    alone = loader_of(Samples(noisy_sample, 10), shuffle=True)
+    helped = loader_of(Samples(noisy_sample, 10), shuffle=True, num_workers=2)
+    for epoch in (1, 2):
+        alone.set_epoch(epoch)
+        helped.set_epoch(epoch)
+        assert_same_batches(list(alone), list(helped))
+
+
+def test_workers_survive_an_epoch_that_is_left_early() -> None:
+    loader = loader_of(Numbers(40), shuffle=True, num_workers=2)
+    expected = order(loader)
+    loader.set_epoch(1)
+    assert next(iter(loader))["index"].tolist() == expected[:4]
+    assert order(loader) == expected
+
+
+def test_what_goes_wrong_in_a_dataset_surfaces() -> None:
+    with pytest.raises(KeyError, match="sample 0 is broken"):
+        list(loader_of(Samples(broken_sample)))
+
+
+@pytest.mark.slow  # after an error torch waits five seconds for the worker to end
+def test_what_goes_wrong_in_a_worker_surfaces() -> None:
+    with pytest.raises(KeyError, match="sample 0 is broken"):
+        list(loader_of(Samples(broken_sample), num_workers=1))
+    gc.collect()  # the wait happens here, and not in whichever test comes next
