@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ByteSize, SecretBytes, SecretStr
+from pydantic import AliasChoices, BaseModel, ByteSize, SecretBytes, SecretStr
 from pydantic.fields import FieldInfo
 
 _WORDS: dict[Any, str] = {
@@ -95,6 +95,27 @@ def _kinds(model: type[BaseModel], discriminator: str) -> tuple[Any, ...]:
     return get_args(model.model_fields[discriminator].annotation)
 
 
+def tagged(annotation: Any) -> dict[str, type[BaseModel]]:
+    """kind -> model of a union which is told apart by a discriminator; empty for anything else."""
+    members, discriminator = _members(annotation)
+    if discriminator is None:
+        return {}
+    return {str(kind): model for model in members if is_model(model) for kind in _kinds(model, discriminator)}
+
+
+def kind_value(model: type[BaseModel], discriminator: str, kind: str) -> Any:
+    """The value of the discriminator which is written as `kind`."""
+    return next(value for value in _kinds(model, discriminator) if str(value) == kind)
+
+
+def field_aliases(field: FieldInfo) -> list[str]:
+    """The other names under which a field is known."""
+    alias = field.validation_alias
+    if isinstance(alias, AliasChoices):
+        return [choice for choice in alias.choices if isinstance(choice, str)]
+    return [alias] if isinstance(alias, str) else []
+
+
 def is_model(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
@@ -112,7 +133,8 @@ def union_members(annotation: Any) -> list[Any]:
 
 
 def allows_none(annotation: Any) -> bool:
-    return type(None) in _members(annotation)[0]
+    literals = (get_args(member) for member in _members(annotation)[0] if get_origin(member) is Literal)
+    return type(None) in _members(annotation)[0] or any(None in values for values in literals)
 
 
 def is_bool(annotation: Any) -> bool:
@@ -124,17 +146,27 @@ def is_sequence(annotation: Any) -> bool:
     return isinstance(origin, type) and issubclass(origin, (Sequence, Set)) and not issubclass(origin, (str, bytes))
 
 
+def holds_items(annotation: Any) -> bool:
+    """Whether a mapping can stand there, so that `--name.key=value` gives it an item."""
+    return any(is_mapping(member) for member in union_members(annotation))
+
+
 def is_mapping(annotation: Any) -> bool:
     origin = get_origin(annotation) or annotation
     return isinstance(origin, type) and issubclass(origin, Mapping)
 
 
-def is_secret(annotation: Any) -> bool:
-    """Whether a secret can stand anywhere in `annotation`."""
+def is_secret(annotation: Any, *, inside: tuple[Any, ...] = ()) -> bool:
+    """Whether a secret can stand anywhere in `annotation`, also in the fields of models."""
     annotation = unwrap(annotation)
     if annotation in (SecretStr, SecretBytes):
         return True
-    return get_origin(annotation) is not Literal and any(is_secret(member) for member in get_args(annotation))
+    if is_model(annotation):
+        fields = () if annotation in inside else annotation.model_fields.values()
+        return any(is_secret(field.annotation, inside=(*inside, annotation)) for field in fields)
+    if get_origin(annotation) is Literal:
+        return False
+    return any(is_secret(member, inside=inside) for member in get_args(annotation))
 
 
 def item_type(annotation: Any, position: int) -> Any:
@@ -155,7 +187,7 @@ def choices(annotation: Any) -> list[Any]:
 def _choices(annotation: Any) -> Iterator[Any]:
     for member in union_members(annotation):
         if get_origin(member) is Literal:
-            yield from get_args(member)
+            yield from (value for value in get_args(member) if value is not None)
         elif isinstance(member, type) and issubclass(member, enum.Enum):
             yield from (item.value for item in member)
 

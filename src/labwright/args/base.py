@@ -1,11 +1,12 @@
 """`Args`: the base of everything that can be said about a run."""
 
-import hashlib
 import json
 import types
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 
 class Args(BaseModel):
@@ -30,12 +31,34 @@ class Args(BaseModel):
             field.annotation = _discriminate(field.annotation, where=f"{cls.__name__}.{name}")
 
     def canonical_json(self) -> str:
-        """The one JSON text of this configuration: keys sorted, no spaces."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """The one JSON text of this configuration: keys and sets sorted, no spaces."""
+        return json.dumps(canonical(self), sort_keys=True, separators=(",", ":"))
 
     def identity(self) -> str:
         """SHA-256 (hex) of the canonical JSON: equal configurations have equal identities, in every process."""
+        import hashlib
+
         return hashlib.sha256(self.canonical_json().encode()).hexdigest()
+
+
+def canonical(model: BaseModel) -> dict[str, Any]:
+    """`model` as JSON-like data which can be given back: its fields, secrets masked, sets sorted."""
+    return _canonical(model, model.model_dump(mode="json", include=set(type(model).model_fields)))
+
+
+def _canonical(value: Any, dumped: Any) -> Any:
+    """`dumped`, the JSON form of `value`, in an order that does not depend on the process, without computed fields."""
+    if isinstance(value, BaseModel) and isinstance(dumped, dict):
+        fields = type(value).model_fields
+        return {name: _canonical(value.__dict__[name], dumped[name]) for name in fields if name in dumped}
+    if isinstance(value, (set, frozenset)) and isinstance(dumped, list):
+        parts: list[Any] = [_canonical(item, part) for item, part in zip(value, dumped, strict=True)]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        return sorted(parts, key=lambda part: json.dumps(part, sort_keys=True))
+    if isinstance(value, Mapping) and isinstance(dumped, dict) and len(value) == len(dumped):  # pyright: ignore[reportUnknownArgumentType]
+        return {key: _canonical(item, part) for (key, part), item in zip(dumped.items(), value.values(), strict=True)}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    if isinstance(value, (list, tuple)) and isinstance(dumped, list):
+        return [_canonical(item, part) for item, part in zip(value, dumped, strict=True)]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return dumped  # pyright: ignore[reportUnknownVariableType]
 
 
 def is_args_class(annotation: Any) -> bool:
@@ -49,7 +72,9 @@ def _discriminate(annotation: Any, *, where: str) -> Any:
         return annotation
     members = get_args(annotation)
     if origin is Annotated:
-        return Annotated[(_discriminate(members[0], where=where), *members[1:])]  # pyright: ignore[reportReturnType]
+        if any(isinstance(layer, FieldInfo) and layer.discriminator for layer in members[1:]):
+            return annotation
+        return Annotated[(_discriminate(members[0], where=where), *members[1:])]
     if origin is not Union and origin is not types.UnionType:
         rewritten = tuple(_discriminate(member, where=where) for member in members)
         return annotation if rewritten == members else origin[rewritten]
@@ -58,8 +83,12 @@ def _discriminate(annotation: Any, *, where: str) -> Any:
         return annotation
     _check_kinds(variants, where)
     others = [member for member in members if not is_args_class(member)]
-    union: Any = Annotated[Union[tuple(variants)], Field(discriminator="kind")]
-    return Union[(union, *others)] if others else union
+    union: Any = Annotated[_either(variants), Field(discriminator="kind")]
+    return _either([union, *others])
+
+
+def _either(members: list[Any]) -> Any:
+    return Union[tuple(members)]  # noqa: UP007  (the members are not known before the program runs)
 
 
 def _check_kinds(variants: list[type[Args]], where: str) -> None:
@@ -69,7 +98,8 @@ def _check_kinds(variants: list[type[Args]], where: str) -> None:
         field = variant.model_fields.get("kind")
         if field is None or get_origin(field.annotation) is not Literal:
             raise TypeError(
-                f'{where}: {variant.__name__} is one of several choices and needs a field `kind: Literal["..."] = "..."`'
+                f"{where}: {variant.__name__} is one of several choices and needs a field "
+                '`kind: Literal["..."] = "..."`'
             )
         for kind in get_args(field.annotation):
             if kind in owners:

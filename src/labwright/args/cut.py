@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from .annotations import is_bool, is_mapping, is_sequence, union_members
+from .annotations import holds_items, is_bool, is_sequence, union_members
 from .names import BadName, Names, Target
+from .wording import one_line, quoted
 
 _BOOLEANS = {"true", "false", "1", "0", "yes", "no", "on", "off", "none", "null"}
 
@@ -35,19 +36,21 @@ def cut(argv: list[str], names: Names, *, also: frozenset[str] = frozenset()) ->
             target = names.resolve(flag[2:])
         except BadName as error:
             separator = " " if str(error).startswith("is ") else ": "
-            result.problems.append(f"{flag}{separator}{error}")
-            _values(words, many=False)
+            result.problems.append(f"{one_line(flag, 200)}{separator}{error}")
+            if not equals:
+                _values(words, many=False)
             continue
         result.targets[target.dest] = target
         values = [value] if equals else _following(words, target)
         if target.negated:
             if values:
-                result.problems.append(f"{flag}: takes no value, but was given {values[0]!r}")
+                result.problems.append(f"{flag}: takes no value, but was given {quoted(values[0])}")
             values = ["false"]
-        if values or is_bool(target.node.field.annotation):
-            result.words += [f"--{target.dest}={value}" for value in values] or [f"--{target.dest}"]
-        else:
+        elif not values and is_bool(target.annotation):
+            values = ["true"]
+        if not values:
             result.problems.append(f"{flag}: expects a value")
+        result.words += [f"--{target.dest}={value}" for value in values]
     return result
 
 
@@ -55,14 +58,12 @@ def _following(words: list[str], target: Target) -> list[str]:
     """Take the words after a bare flag which are its values."""
     if target.negated:
         return []
-    members = union_members(target.node.field.annotation)
+    members = union_members(target.annotation)
     if bool in members:
         only_bool = all(member is bool for member in members)
         return _values(words, many=False) if words and (words[0].lower() in _BOOLEANS or not only_bool) else []
-    many = target.item is None and any(is_sequence(member) for member in members)
-    if target.item is None and any(is_mapping(member) for member in members):
-        many = False
-    return _values(words, many=many)
+    is_list = any(is_sequence(member) for member in members) and not holds_items(target.annotation)
+    return _values(words, many=is_list and target.dest != "config")  # `--config FILE` takes one file, and is repeated
 
 
 def _values(words: list[str], *, many: bool) -> list[str]:
@@ -74,10 +75,5 @@ def _values(words: list[str], *, many: bool) -> list[str]:
 
 def _is_value(word: str) -> bool:
     """Whether `word` is a value rather than a flag: negative numbers are values."""
-    if not word.startswith("-") or word == "-":
-        return True
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+    after = word[1:].lower()
+    return not word.startswith("-") or not after or after.lstrip(".")[:1].isdigit() or after.startswith(("inf", "nan"))

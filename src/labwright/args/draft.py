@@ -5,89 +5,44 @@ one draft and forgets everything that was said about the variant before.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import AliasChoices, BaseModel
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel
 
-from .annotations import Shape, is_secret, shape_of
-
-MASK = "********"
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a value comes from, in the words of an error message."""
-
-    kind: Literal["default", "file", "environment", "flag"]
-    label: str = "default"
-
-
-@dataclass(frozen=True)
-class Given:
-    """A value that somebody gave, as Pydantic will see it and as it was written."""
-
-    value: Any
-    source: Source
-    text: str
-
-
-@dataclass(frozen=True)
-class Node:
-    """A field of the drafted configuration, with its true name."""
-
-    path: str
-    name: str
-    field: FieldInfo
-    shape: Shape
-    owner: "Draft"
-
-    @property
-    def secret(self) -> bool:
-        return is_secret(self.field.annotation)
-
-    @property
-    def aliases(self) -> list[str]:
-        return field_aliases(self.field)
-
-    def default(self) -> Any:
-        """The value in force when nobody gives one; `PydanticUndefined` for a required field."""
-        return self.owner.default_of(self.name)
-
-
-def field_aliases(field: FieldInfo) -> list[str]:
-    """The other names under which a field is known."""
-    alias = field.validation_alias
-    if isinstance(alias, AliasChoices):
-        return [choice for choice in alias.choices if isinstance(choice, str)]
-    return [alias] if isinstance(alias, str) else []
-
-
-def flag_key(name: str) -> str:
-    """The form in which names are compared: `-` and `_` are the same."""
-    return name.replace("-", "_")
-
-
-class Problem(ValueError):
-    """Something wrong with one key; `key` is relative to where the data came from."""
-
-    def __init__(self, key: str, text: str) -> None:
-        super().__init__(text)
-        self.key = key
+from .annotations import holds_items, kind_value, shape_of
+from .items import with_item
+from .node import Node, other_variant
+from .sources import DEFAULT, Given, Problem, Problems, Source
+from .wording import MASK, MAX_PROBLEMS, flag_key, nearest, not_one_of, quoted, spelled
 
 
 class Draft:
     """The values given for `model` so far; `default` is the instance that stands there when nothing is given."""
 
-    def __init__(self, model: type[BaseModel], path: str = "", default: BaseModel | None = None) -> None:
+    def __init__(
+        self,
+        model: type[BaseModel],
+        *,
+        default: BaseModel | None = None,
+        place: Node | None = None,
+        kind: str = "",
+    ) -> None:
         self.model = model
-        self.path = path
+        self.path = place.path if place else ""
         self.default = default
+        self.place = place
+        """The field that this draft stands in; None at the top."""
+        self.kind = kind
+        """The name of this variant, as the user writes it; empty where there is no choice."""
         self.kind_source: Source | None = None
         self.given: dict[str, Given] = {}
         self._children: dict[str, Draft | None] = {}
         self._fields: dict[str, Node] | None = None
+
+    @property
+    def discriminator(self) -> str | None:
+        """The field that tells which variant this is, where there is a choice."""
+        return self.place.shape.discriminator if self.place else None
 
     @property
     def nodes(self) -> dict[str, Node]:
@@ -110,7 +65,7 @@ class Draft:
 
     def default_of(self, name: str) -> Any:
         if self.default is not None:
-            return getattr(self.default, name)
+            return self.default.__dict__[name]  # getattr would warn of deprecated fields
         field = self.model.model_fields[name]
         if field.default_factory is not None and field.default_factory_takes_validated_data:
             return field.get_default(call_default_factory=False)
@@ -122,13 +77,18 @@ class Draft:
         if node.shape.is_value or (node.shape.is_choice and name in self.given):
             return None
         if name not in self._children:
-            default = self.default_of(name)
-            model = type(default) if isinstance(default, BaseModel) else node.shape.variants.get("")
-            if model is not None and model not in node.shape.variants.values():
-                model = next((known for known in node.shape.variants.values() if isinstance(default, known)), model)
-            instance = default if isinstance(default, BaseModel) else None
-            self._children[name] = None if model is None else Draft(model, node.path, instance)
+            self._children[name] = self._default_child(node)
         return self._children[name]
+
+    def _default_child(self, node: Node) -> "Draft | None":
+        default = node.default()
+        if not node.shape.is_choice:
+            model = type(default) if isinstance(default, BaseModel) else node.shape.variants[""]
+            return Draft(model, default=default if isinstance(default, BaseModel) else None, place=node)
+        for kind, model in node.shape.variants.items():
+            if isinstance(default, model) and str(default.__dict__[str(node.shape.discriminator)]) == kind:
+                return Draft(model, default=default, place=node, kind=kind)
+        return None
 
     def walk(self) -> Iterator[Node]:
         """Every field of the variants in force, a group before its fields."""
@@ -151,12 +111,11 @@ class Draft:
         """Put the variant `kind` in force; naming the one in force already changes nothing."""
         node = self.nodes[name]
         if kind not in node.shape.variants:
-            raise Problem(name, not_a_kind(kind, node.shape))
+            raise Problem(name, not_one_of(kind, list(node.shape.variants)))
         self.given.pop(name, None)
         current = self.child(name)
-        model = node.shape.variants[kind]
-        if current is None or current.model is not model:
-            current = self._children[name] = Draft(model, node.path)
+        if current is None or current.kind != kind:
+            current = self._children[name] = Draft(node.shape.variants[kind], place=node, kind=kind)
         current.kind_source = source
 
     def set(self, name: str, value: Any, source: Source, text: str) -> None:
@@ -171,12 +130,23 @@ class Draft:
             self.choose(name, value, source)
         else:
             forms = f"one of {', '.join(node.shape.variants)}" if node.shape.is_choice else "`key: value` pairs"
-            raise Problem(name, f"{quoted(text)} is not {forms}")
+            raise Problem(name, f"{MASK if node.secret else quoted(text)} is not {forms}")
+
+    def set_item(self, name: str, item: str, convert: Callable[[Any], Any], source: Source, text: str) -> None:
+        """Give one item of a mapping a value; `convert` makes it from the item's type. The other items stay."""
+        node = self.nodes[name]
+        current = self.given[name].value if name in self.given else node.default()
+        try:
+            value = with_item(node.field.annotation, current, item, convert)
+        except Problem as problem:
+            raise Problem(f"{name}.{problem.key}", str(problem)) from None
+        self.given[name] = Given(value, source, text)
 
     def _merge_child(self, node: Node, data: dict[str, Any], source: Source) -> None:
         kind = data.get(node.shape.discriminator) if node.shape.discriminator else None
         if kind is not None:
             self.choose(node.name, str(kind), source)
+            data = {key: value for key, value in data.items() if key != node.shape.discriminator}
         given = self.given.pop(node.name, None)
         child = self.child(node.name)
         if child is None:
@@ -188,55 +158,55 @@ class Draft:
         if problems:
             raise Problems([Problem(f"{node.name}.{problem.key}", str(problem)) for problem in problems])
 
-    def merge(self, data: dict[str, Any], source: Source, *, text: Callable[[Any], str] = str) -> list[Problem]:
+    def merge(self, data: dict[str, Any], source: Source) -> list[Problem]:
         """Take over a mapping whose keys may be nested or dotted; what does not fit is returned, the rest is kept."""
         problems: list[Problem] = []
-        for key, value in data.items():
-            node = self.find(key)
-            head, dot, rest = key.partition(".")
-            if node is None and dot:
-                node, value = self.find(head), {rest: value}
-            if node is None:
-                problems.append(Problem(key, self._unknown(key)))
-                continue
+        for key in sorted(data, key=_outer_first):
             try:
-                self.set(node.name, value, source, text(value))
+                self._merge_key(str(key), data[key], source)
             except Problems as several:
                 problems += several.problems
             except Problem as problem:
                 problems.append(problem)
+            if len(problems) > MAX_PROBLEMS:
+                break
         return problems
 
-    def _unknown(self, key: str) -> str:
+    def _merge_key(self, key: str, value: Any, source: Source) -> None:
+        node = self.find(key)
+        head, dot, rest = key.partition(".")
+        if node is None and dot:
+            node = self.find(head)
+            if node is not None and holds_items(node.field.annotation):
+                return self.set_item(node.name, rest, lambda _: value, source, spelled(value))
+            value = {rest: value}
+        if node is None:
+            raise Problem(key, self._unknown(key, source))
+        if node.is_discriminator:  # the choice itself was made by whoever holds this variant
+            raise Problem(key, f"write {self.path}: {spelled(value)}")
+        self.set(node.name, value, source, spelled(value))
+
+    def _unknown(self, key: str, source: Source) -> str:
+        elsewhere = other_variant(self.place, key, source) if self.place is not None else None
+        if elsewhere:
+            return elsewhere
         guess = nearest(key, list(self.nodes))
         hint = f"; did you mean {guess}?" if guess else f"; known here: {', '.join(self.nodes)}"
-        if "kind" in self.nodes:
-            return f"is not a field of {self.kind}{hint}"
-        return f"unknown key{hint}"
-
-    @property
-    def kind(self) -> str:
-        """The name of this variant, as the user writes it."""
-        kind: Any = (
-            self.model.model_fields["kind"].default if "kind" in self.model.model_fields else self.model.__name__
-        )
-        return str(kind)
+        return f"is not a field of {self.kind}{hint}" if self.kind else f"unknown key{hint}"
 
     def raw(self) -> dict[str, Any]:
         """What Pydantic is to validate: the fields the default instance sets, below what was given."""
-        default = self.default
         data: dict[str, Any] = {}
-        if default is not None:
-            data = {
-                name: getattr(default, name) for name in self.model.model_fields if name in default.model_fields_set
-            }
+        if self.default is not None:
+            set_fields = self.default.model_fields_set
+            data = {name: self.default.__dict__[name] for name in self.model.model_fields if name in set_fields}
         data |= {name: given.value for name, given in self.given.items()}
-        data |= {name: child.raw() for name, child in self._children.items() if child is not None and child.touched}
-        for name in self._children:
-            discriminator = self.nodes[name].shape.discriminator
-            child = self._children[name]
-            if discriminator and child is not None and child.touched:
-                data[name].setdefault(discriminator, child.model.model_fields[discriminator].default)
+        for name, node in self.nodes.items():
+            child = self._children.get(name) or (self.child(name) if node.field.is_required() else None)
+            if child is not None and (child.touched or node.field.is_required()):
+                data[name] = child.raw()
+        if self.discriminator is not None:
+            data[self.discriminator] = kind_value(self.model, self.discriminator, self.kind)
         return {self._key(name): value for name, value in data.items()}
 
     def _key(self, name: str) -> str:
@@ -248,38 +218,14 @@ class Draft:
         head, _, rest = path.partition(".")
         if head in self.given:
             return self.given[head].source
+        if head == self.discriminator:
+            return self.kind_source or DEFAULT
         child = self.child(head) if head in self.nodes else None
         if child is None:
-            return Source("default")
-        if not rest or rest == self.nodes[head].shape.discriminator:
-            return child.kind_source or Source("default")
-        return child.source_of(rest)
+            return DEFAULT
+        return child.source_of(rest) if rest else child.kind_source or DEFAULT
 
 
-class Problems(Problem):
-    """Several problems below one key."""
-
-    def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("", "; ".join(str(problem) for problem in problems))
-        self.problems = problems
-
-
-def not_a_kind(kind: str, shape: Shape) -> str:
-    guess = nearest(kind, list(shape.variants))
-    hint = f"; did you mean {guess}?" if guess else ""
-    return f"{quoted(kind)} is not one of {', '.join(shape.variants)}{hint}"
-
-
-def nearest(word: str, known: list[str]) -> str | None:
-    """The known name a typo most likely meant, if any is near."""
-    import difflib
-
-    by_key = {flag_key(name): name for name in known}
-    found = difflib.get_close_matches(flag_key(word), by_key, n=1, cutoff=0.6)
-    return by_key[found[0]] if found else None
-
-
-def quoted(text: str, limit: int = 80) -> str:
-    """`text` in quotes, shortened, on one line."""
-    text = text.replace("\n", "\\n")
-    return f'"{text if len(text) <= limit else text[: limit - 3] + "..."}"'
+def _outer_first(key: str) -> tuple[int, bool]:
+    """Sorts `optimizer` before `optimizer.kind`, and that before `optimizer.momentum`."""
+    return str(key).count("."), not str(key).endswith(".kind")

@@ -1,11 +1,15 @@
 """`ExperimentArgs`: what can change weights or metrics. A run's identity, and the content of its args.yaml."""
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
+from .annotations import field_aliases
 from .base import Args
+
+if TYPE_CHECKING:
+    from .machine import MachineConfig
 
 
 class ExperimentArgs(Args):
@@ -17,7 +21,7 @@ class ExperimentArgs(Args):
         description="Which experiment to run; unset: the class's name.",
     )
     epochs: int = Field(default=20, ge=0, description="Passes over the training data; 0 evaluates only.")
-    batch_size: int = Field(default=64, gt=0, description="Samples per optimizer step.")
+    batch_size: int = Field(default=32, gt=0, description="Samples per optimizer step.")
     seed: int = Field(default=0, ge=0, lt=2**63, description="Seed of weights, order and noise (not of the splits).")
     best_model_metric: str = Field(
         default="loss", min_length=1, description="Metric that decides which epoch is best; a bare name means val/."
@@ -50,6 +54,10 @@ class ExperimentArgs(Args):
         default=0.0, ge=0, allow_inf_nan=False, description="SD of one Gaussian offset per training sample."
     )
 
+    def build(self, machine: "MachineConfig") -> Any:
+        """The experiment which these args describe; imports of torch and of implementations belong in here."""
+        raise NotImplementedError(f"{type(self).__name__} needs a build(machine) that returns its Experiment")
+
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         super().__pydantic_init_subclass__(**kwargs)
@@ -61,9 +69,10 @@ class ExperimentArgs(Args):
     @model_validator(mode="before")
     @classmethod
     def _name_after_class(cls, data: Any) -> Any:
-        if isinstance(data, dict) and not data.get("experiment_id") and not cls.model_fields["experiment_id"].default:
-            return {**data, "experiment_id": default_id(cls)}  # pyright: ignore[reportUnknownVariableType]
-        return data  # pyright: ignore[reportUnknownVariableType]
+        if not isinstance(data, dict) or cls.model_fields["experiment_id"].default:
+            return data  # pyright: ignore[reportUnknownVariableType]
+        given = cast(dict[str, Any], data)
+        return given if given.get("experiment_id") else {**given, "experiment_id": default_id(cls)}
 
 
 def default_id(model: type[ExperimentArgs]) -> str:
@@ -72,12 +81,16 @@ def default_id(model: type[ExperimentArgs]) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
-def refuse_shared_names(*models: type[Args]) -> None:
+def refuse_shared_names(*models: type[BaseModel]) -> None:
     """Raise a TypeError where one name stands in two of the classes: each flag must mean one thing."""
     for position, model in enumerate(models):
         for other in models[position + 1 :]:
-            shared = sorted(set(model.model_fields) & set(other.model_fields))
+            shared = sorted(_names(model) & _names(other))
             if shared:
                 raise TypeError(
                     f"{model.__name__} and {other.__name__} both have the field {', '.join(shared)}; rename one"
                 )
+
+
+def _names(model: type[BaseModel]) -> set[str]:
+    return {name for key, field in model.model_fields.items() for name in (key, *field_aliases(field))}

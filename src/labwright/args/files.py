@@ -4,20 +4,17 @@ YAML is read by the 1.2 rules people expect: `no` and `on` are texts, `1e-4` is 
 are not known, duplicate keys are errors, and aliases may not multiply a file beyond `MAX_NODES` values.
 """
 
-import json
-import re
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .errors import UserError
+from .json_text import MAX_DEPTH, Malformed, decode_json
 
 if TYPE_CHECKING:
     import yaml
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 20_000
-MAX_DEPTH = 50
 
 
 def load_file(path: Path) -> dict[str, Any]:
@@ -29,15 +26,30 @@ def load_file(path: Path) -> dict[str, Any]:
     text = _read(path)
     try:
         data = _load_json(text) if path.suffix.lower() == ".json" else _load_yaml(text)
-    except UserError as error:
+    except (UserError, Malformed) as error:
         raise UserError(f"{path}: {error}") from None
-    except RecursionError:
-        raise UserError(f"{path}: nested too deeply (at most {MAX_DEPTH} levels)") from None
     if data is None:
         return {}
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):  # pyright: ignore[reportUnknownVariableType]
         raise UserError(f"{path}: must hold `key: value` pairs at its top")
     return data  # pyright: ignore[reportUnknownVariableType]
+
+
+def yaml_entry(key: str, value: Any) -> str:
+    """`key: value` on one line, as `load_file` reads it back."""
+    import yaml
+
+    from .yaml12 import dumper_class
+
+    text = yaml.dump(
+        {key: value},
+        Dumper=dumper_class(),
+        default_flow_style=True,
+        width=float("inf"),
+        allow_unicode=True,
+        sort_keys=False,
+    )
+    return text.strip()[1:-1]
 
 
 def _read(path: Path) -> str:
@@ -62,27 +74,17 @@ def _load_json(text: str) -> Any:
         return None
     if text.count(",") + text.count("[") + text.count("{") > MAX_NODES:
         raise UserError(f"holds more than {MAX_NODES:,} values")
-    try:
-        return json.loads(text, object_pairs_hook=_unique)
-    except ValueError as error:
-        raise UserError(f"is not valid JSON ({error})") from None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} occurs twice")
-    return result
+    return decode_json(text)
 
 
 def _load_yaml(text: str) -> Any:
     import yaml
 
-    loader_class = _loader_class()
+    from .yaml12 import loader_class
+
     try:
-        _check_events(text, loader_class)
-        loader = loader_class(text)
+        _check_events(text)
+        loader: Any = loader_class()(text)
         try:
             node = loader.get_single_node()
             if node is None:
@@ -93,37 +95,49 @@ def _load_yaml(text: str) -> Any:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         line = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
-        raise UserError(f"is not valid YAML: {error.problem or error}{line}") from None
-    except (yaml.YAMLError, ValueError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"is not valid YAML: {str(error).splitlines()[0]}") from None
+        raise UserError(f"is not valid YAML: {_problem(error)}{line}") from None
+    except yaml.YAMLError:
+        raise UserError("is not valid YAML: it holds a character that YAML does not allow") from None
 
 
-def _check_events(text: str, loader_class: "type[yaml.SafeLoader]") -> None:
+def _problem(error: "yaml.MarkedYAMLError") -> str:
+    """What is wrong, without the words of the file, which may be secret; Python's tags are named."""
+    from yaml.composer import ComposerError
+    from yaml.constructor import ConstructorError
+
+    problem = error.problem or "it is malformed"
+    if not isinstance(error, (ComposerError, ConstructorError)):
+        return problem
+    words, _, name = problem.partition(" '")
+    is_python = name.startswith("tag:yaml.org,2002:python/")
+    return f"{words} !!{name.removeprefix('tag:yaml.org,2002:')[:-1]}" if is_python else words
+
+
+def _check_events(text: str) -> None:
     """Refuse a file that is too large or too deep, before anything recursive looks at it."""
     import yaml
 
+    from .yaml12 import loader_class
+
+    parse = cast(Any, yaml.parse)
     depth = 0
-    for count, event in enumerate(yaml.parse(text, Loader=loader_class)):
+    for count, event in enumerate(parse(text, Loader=loader_class())):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
-            raise UserError(f"nested too deeply (at most {MAX_DEPTH} levels)")
+            raise UserError(f"is nested too deeply (at most {MAX_DEPTH} levels)")
         if count > 2 * MAX_NODES:
             raise UserError(f"holds more than {MAX_NODES:,} values")
 
 
-def _check_expansion(root: "yaml.Node") -> None:
-    """Refuse aliases which would make the file larger than `MAX_NODES`, or contain themselves."""
+def _check_expansion(root: Any) -> None:
+    """Refuse aliases which would make the file larger than `MAX_NODES`, or deeper than `MAX_DEPTH`."""
     sizes: dict[int, int] = {}
 
     def size(node: Any, above: frozenset[int]) -> int:
         if id(node) in above:
             raise UserError("an alias contains itself")
         if id(node) not in sizes:
-            children: list[Any] = node.value if isinstance(node.value, list) else []
-            flat = [part for child in children for part in (child if isinstance(child, tuple) else (child,))]
-            sizes[id(node)] = 1 + sum(size(child, above | {id(node)}) for child in flat)
+            sizes[id(node)] = 1 + sum(size(child, above | {id(node)}) for child in _children(node))
         if sizes[id(node)] > MAX_NODES:
             raise UserError(f"its aliases stand for more than {MAX_NODES:,} values")
         return sizes[id(node)]
@@ -131,47 +145,10 @@ def _check_expansion(root: "yaml.Node") -> None:
     size(root, frozenset())
 
 
-@cache
-def _loader_class() -> "type[yaml.SafeLoader]":
+def _children(node: Any) -> list[Any]:
+    """The nodes below a YAML node: the items of a list, the keys and values of a mapping."""
     import yaml
 
-    base: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-    class Loader(base):
-        """YAML's safe loader with the scalar rules of YAML 1.2."""
-
-        yaml_implicit_resolvers: dict[str, Any] = {}
-
-        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-            mapping: dict[Any, Any] = {}
-            for key_node, value_node in node.value:
-                key = self.construct_object(key_node, deep=True)
-                if not isinstance(key, (str, int, float, bool, type(None))):
-                    raise UserError(f"a key must be a plain value (line {key_node.start_mark.line + 1})")
-                if key in mapping:
-                    raise UserError(f"the key {key!r} occurs twice (line {key_node.start_mark.line + 1})")
-                mapping[key] = self.construct_object(value_node, deep=True)
-            return mapping
-
-    def construct_map(loader: Any, node: Any) -> dict[Any, Any]:
-        return loader.construct_mapping(node)
-
-    def construct_int(loader: Any, node: Any) -> int:
-        return int(
-            loader.construct_scalar(node).replace("_", ""), 0 if "0x" in node.value or "0o" in node.value else 10
-        )
-
-    Loader.add_constructor("tag:yaml.org,2002:map", construct_map)
-    Loader.add_constructor("tag:yaml.org,2002:int", construct_int)
-    for tag, pattern, first in (
-        ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-        ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-        ("int", r"[-+]?[0-9][0-9_]*|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
-        (
-            "float",
-            r"[-+]?(?:\.[0-9]+|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
-            list("-+0123456789."),
-        ),
-    ):
-        Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(rf"^(?:{pattern})$"), first)
-    return Loader
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return node.value if isinstance(node, yaml.SequenceNode) else []

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import Field, SecretStr
+from pydantic_core import to_jsonable_python
 
+from .annotations import is_secret
 from .base import Args
 
 FILE_NAME = "config.yaml"
@@ -59,15 +61,15 @@ def anchored(machine: MachineT, folder: Path, *, names: Collection[str] | None =
 
 
 def example_yaml(model: type[MachineConfig] = MachineConfig) -> str:
-    """config.yaml with every field at its default and its description as a comment."""
-    import yaml
+    """config.yaml with every field at its default and its description as a comment; secrets are left out."""
+    from .files import yaml_entry
 
     lines = ["# This machine's settings. Flags (--results_dir=...) and LABWRIGHT_* variables override them."]
     for name, field in model.model_fields.items():
         default = field.get_default(call_default_factory=True)
-        value = str(default) if isinstance(default, Path) else default
-        text = yaml.safe_dump({name: value}, default_flow_style=True, width=10**9).strip()[1:-1]
-        lines += ["", f"# {field.description}" if field.description else f"# {name}", text]
+        is_known = not field.is_required() and (default is None or not is_secret(field.annotation))
+        entry = yaml_entry(name, to_jsonable_python(default)) if is_known else f"# {name}:"
+        lines += ["", f"# {field.description}" if field.description else f"# {name}", entry]
     return "\n".join(lines) + "\n"
 
 

@@ -2,9 +2,17 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from .annotations import is_bool, is_mapping, union_members
-from .draft import Draft, Node, flag_key, nearest
+from .annotations import holds_items, is_bool
+from .draft import Draft
+from .items import locate_item
+from .node import Node, other_variant
+from .sources import Source
+from .wording import flag_key, nearest
+
+_RESERVED = frozenset({"h", "help", "config", "print_config"})
+"""Flags with a meaning of their own: as the last part of a path they are no short names."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +26,12 @@ class Target:
     @property
     def dest(self) -> str:
         return self.node.path if self.item is None else f"{self.node.path}.{self.item}"
+
+    @property
+    def annotation(self) -> Any:
+        """The type of the value that the flag takes."""
+        annotation = self.node.field.annotation
+        return annotation if self.item is None else locate_item(annotation, self.item)[2]
 
 
 class BadName(ValueError):
@@ -38,13 +52,16 @@ class Names:
         for draft in self.drafts:
             for node in draft.walk():
                 parent = node.path[: len(node.path) - len(node.name)]
-                for name in (node.name, *node.aliases):
-                    self.paths[flag_key(parent + name)] = node
-                    self.leaves.setdefault(flag_key(name), []).append(node)
+                for name in {flag_key(name) for name in (node.name, *node.aliases)}:
+                    self.paths[flag_key(parent) + name] = node
+                    if not parent or name not in _RESERVED:
+                        self.leaves.setdefault(name, []).append(node)
+                if node.shape.is_choice and node.owner.child(node.name) is None:  # so that `--part.kind=adam` chooses
+                    self.paths[flag_key(f"{node.path}.{node.shape.discriminator}")] = node
 
     def short(self, node: Node) -> str | None:
         """The short name of `node`, where it has one that differs from its path."""
-        unique = len(self.leaves[flag_key(node.name)]) == 1 and flag_key(node.name) not in self.paths
+        unique = len(self.leaves.get(flag_key(node.name), ())) == 1 and flag_key(node.name) not in self.paths
         return node.name if unique else None
 
     def resolve(self, name: str) -> Target:
@@ -59,7 +76,7 @@ class Names:
             return target
         for positive in _without_no(key):
             negated = self._lookup(positive, positive)
-            if negated is not None and is_bool(negated.node.field.annotation):
+            if negated is not None and is_bool(negated.annotation):
                 return Target(negated.node, negated.item, negated=True)
         raise BadName(self._explain(name))
 
@@ -79,12 +96,12 @@ class Names:
         for end in range(len(parts) - 1, 0, -1):
             head = flag_key(".".join(parts[:end]))
             found = [self.paths[head]] if head in self.paths else self.leaves.get(head, [])
-            if len(found) == 1 and any(is_mapping(member) for member in union_members(found[0].field.annotation)):
+            if len(found) == 1 and found[0].shape.is_value and holds_items(found[0].field.annotation):
                 return Target(found[0], ".".join(parts[end:]))
         return None
 
     def _explain(self, name: str) -> str:
-        elsewhere = self._other_variant(flag_key(name))
+        elsewhere = self.other_variant(name, Source("flag"))
         if elsewhere:
             return elsewhere
         known = [*self.paths] if "." in name else [key for key, nodes in self.leaves.items() if len(nodes) == 1]
@@ -94,22 +111,13 @@ class Names:
             return "unknown flag"
         return f"unknown flag; did you mean --{node.path if '.' in name or guess in self.paths else node.name}?"
 
-    def _other_variant(self, key: str) -> str | None:
-        """Says so when the field belongs to a variant which was not chosen."""
+    def other_variant(self, name: str, source: Source) -> str | None:
+        """Says so when `name` is a field of a variant which was not chosen."""
+        key = flag_key(name)
         for node in self.paths.values():
-            child = node.owner.child(node.name) if node.shape.is_choice else None
-            leaf = key.removeprefix(f"{flag_key(node.path)}.")
-            if not node.shape.is_choice or leaf in ("kind", node.shape.discriminator) or "." in leaf:
-                continue
-            owners = [kind for kind, model in node.shape.variants.items() if leaf in model.model_fields]
-            if owners:
-                source = node.owner.source_of(node.name)
-                chosen = (
-                    f"--{node.path} is {child.kind} (from {source.label})" if child else f"no --{node.path} is chosen"
-                )
-                return (
-                    f"is a field of {' and '.join(owners)} only, and {chosen}; add --{node.path}={owners[0]} to use it"
-                )
+            elsewhere = other_variant(node, key.removeprefix(f"{flag_key(node.path)}."), source)
+            if elsewhere:
+                return elsewhere
         return None
 
 
@@ -122,7 +130,9 @@ def _without_no(key: str) -> list[str]:
 
 def _ambiguous(name: str, candidates: list[Node]) -> str:
     width = max(len(node.path) for node in candidates)
-    lines = [
-        f"\n  --{node.path:<{width}}  (default {'********' if node.secret else node.default()})" for node in candidates
-    ]
+    lines = [f"\n  --{node.path:<{width}}  ({_default(node)})" for node in candidates]
     return f"is ambiguous, it fits {len(candidates)} arguments; write one of{''.join(lines)}"
+
+
+def _default(node: Node) -> str:
+    return "required" if node.field.is_required() else f"default {node.default_text()}"

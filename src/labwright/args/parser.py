@@ -5,13 +5,11 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
-
 from .annotations import choices, is_bool, is_mapping, is_model, is_sequence, item_type, label, union_members
 from .cut import Cut
-from .draft import MASK, Draft, Node
+from .draft import Draft
 from .names import Names
+from .node import Node
 
 _BOUNDS = (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="), ("multiple_of", "a multiple of"))
 
@@ -22,12 +20,15 @@ def build_parser(
     *,
     prog: str,
     seen: Cut | None = None,
-    base: argparse.ArgumentParser | None = None,
+    own: argparse.ArgumentParser | None = None,
 ) -> argparse.ArgumentParser:
-    """A plain parser with a flag for each field in force; values stay texts. `base` is a parser to add them to."""
-    parser = base or argparse.ArgumentParser(
+    """A plain parser with a flag for each field in force, and the arguments of `own`; values stay texts."""
+    parser = argparse.ArgumentParser(
         prog=prog,
-        usage=f"{prog} [--flag=value ...]",
+        usage=f"{prog} [--flag=value ...]" if own is None else None,
+        description=own.description if own else None,
+        epilog=own.epilog if own else None,
+        parents=[own] if own else [],
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
         add_help=False,
@@ -35,22 +36,24 @@ def build_parser(
     )
     for title, draft in zip(titles, names.drafts, strict=True):
         _add_draft(parser, draft, names, title, _first_line(draft.model.__doc__) if title != "arguments" else "")
-    general = parser.add_argument_group("general")
-    general.add_argument(
-        "-h", "--help", action="store_true", help="Show this help; flags given with it choose what is shown."
-    )
-    if "config" not in names.paths:
-        general.add_argument(
-            "--config", action="append", metavar="FILE", help="YAML or JSON file of values; repeatable."
-        )
-    if "print_config" not in names.paths:
-        general.add_argument(
-            "--print_config", action="store_true", help="Print the effective configuration and its sources."
-        )
+    _add_general(parser, names, has_help=own is not None and own.add_help)
     for dest, target in (seen.targets if seen else {}).items():
         if target.item is not None:
             parser.add_argument(f"--{dest}", dest=dest, action="append", help=argparse.SUPPRESS)
     return parser
+
+
+def _add_general(parser: argparse.ArgumentParser, names: Names, *, has_help: bool) -> None:
+    group = parser.add_argument_group("general")
+    if not has_help:
+        text = "Show this help; flags given with it choose what is shown."
+        group.add_argument("-h", "--help", action="store_true", help=text)
+    if "config" not in names.paths:
+        group.add_argument("--config", action="append", metavar="FILE", help="YAML or JSON file of values; repeatable.")
+    if "print_config" not in names.paths:
+        text = "Print the effective configuration and its sources."
+        group.add_argument("--print_config", action="store_true", help=text)
+        group.add_argument("--print-config", action="store_true", dest="print_config", help=argparse.SUPPRESS)
 
 
 def _add_draft(parser: argparse.ArgumentParser, draft: Draft, names: Names, title: str, description: str) -> None:
@@ -76,7 +79,7 @@ def _add_part(parser: argparse.ArgumentParser, node: Node, names: Names) -> None
         return
     for inner in child.nodes.values():
         if inner.shape.is_value:
-            _add_flag(group, inner, names, hidden=inner.name == node.shape.discriminator)
+            _add_flag(group, inner, names, hidden=inner.is_discriminator)
     for inner in child.nodes.values():
         if not inner.shape.is_value:
             _add_part(parser, inner, names)
@@ -135,37 +138,22 @@ def _metavar_word(member: Any) -> str:
 
 def help_text(node: Node) -> str:
     """The description, then type, range and default in brackets."""
-    parts = [] if not node.shape.is_value else [label(node.field.annotation), *constraints(node)]
-    if node.shape.is_value and is_bool(node.field.annotation):
-        parts = ["bool or unset" if node.shape.optional else "bool"]
-    default = node.default()
+    if node.shape.is_value:
+        description = node.field.description or ""
+        kind = label(node.field.annotation)
+        facts = ["bool or unset" if kind == "bool or none" else kind, *constraints(node)]
+    else:
+        description, facts = f"Which {node.name}." if node.shape.is_choice else "", []
     if node.field.is_required():
-        parts.append("required")
+        facts.append("required")
     elif node.shape.is_choice:
         child = node.owner.child(node.name)
-        parts.append(f"now: {child.kind if child else 'none'}")
+        facts.append(f"now: {child.kind if child else 'none'}")
     elif node.shape.is_value:
-        parts.append(f"default: {shown(node, default)}")
-    if node.field.deprecated:
-        parts.append(f"deprecated: {node.field.deprecated}")
-    description = (
-        (node.field.description or "") if node.shape.is_value else f"Which {node.name}." if node.shape.is_choice else ""
-    )
-    return f"{description} ({'; '.join(parts)})".strip() if parts else description
-
-
-def shown(node: Node, value: Any) -> str:
-    """A default as a user would write it; secrets are masked."""
-    if value is PydanticUndefined:
-        return "depends on other values"
-    if value is None:
-        return "none"
-    if node.secret:
-        return MASK
-    if isinstance(value, BaseModel):
-        return value.model_dump_json()
-    dumped = getattr(value, "value", value)
-    return str(sorted(dumped)) if isinstance(dumped, (set, frozenset)) else str(dumped)  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        facts.append(f"default: {node.default_text()}")
+    if node.field.deprecation_message is not None:
+        facts.append(f"deprecated: {node.field.deprecation_message}")
+    return f"{description} ({'; '.join(facts)})".strip() if facts else description
 
 
 def constraints(node: Node) -> list[str]:

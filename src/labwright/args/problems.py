@@ -5,15 +5,20 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from .annotations import choices, is_sequence, item_type, union_members, words
-from .draft import MASK, Draft, Node, Source, nearest, quoted
+from .annotations import choices, is_sequence, item_type, tagged, union_members, words
+from .draft import Draft
+from .items import item_annotation, not_a_field
+from .node import Node
+from .sources import Source
+from .wording import MASK, MAX_PROBLEMS, nearest, not_one_of, one_line, quoted, spelled
 
 _WRONG_TYPE = ("_parsing", "_type", "literal_error", "enum", "int_from_float", "is_instance_of", "parsing_error")
 
 
 def where(path: str, source: Source) -> str:
     """How an error names a value: the flag, or the file or variable and the key."""
-    return f"{source.label}: {path}" if source.kind in ("file", "environment") else f"--{path}"
+    name = one_line(path, 200)
+    return f"{source.label}: {name}" if source.kind in ("file", "environment") else f"--{name}"
 
 
 def explain(draft: Draft, error: ValidationError, known: set[str]) -> list[str]:
@@ -25,6 +30,8 @@ def explain(draft: Draft, error: ValidationError, known: set[str]) -> list[str]:
             continue
         key, line = _line(draft, detail, node, rest)
         lines.setdefault(key, line)
+        if len(lines) > MAX_PROBLEMS:
+            break
     return list(lines.values())
 
 
@@ -37,7 +44,7 @@ def _locate(draft: Draft, location: tuple[int | str, ...]) -> tuple[Node | None,
             break
         node, rest = found, rest[1:]
         child = draft.child(node.name)
-        if child is None or not child.touched:
+        if child is None:
             break
         if node.shape.is_choice and rest and rest[0] in (*node.shape.variants, child.kind):
             rest = rest[1:]
@@ -51,31 +58,49 @@ def _line(draft: Draft, detail: ErrorDetails, node: Node | None, rest: tuple[int
         return text, f"{'.'.join(map(str, detail['loc']))}: {text}" if detail["loc"] else text
     if len(union_members(node.field.annotation)) > 1:
         rest = ()  # the rest names members of the union: they are explained together
-    path = node.path + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest)
+    inside, wanted = _inside(node.field.annotation, rest)
+    path = node.path + inside
     given = node.owner.given.get(node.name)
     source = node.owner.source_of(node.name)
-    if detail["type"] == "missing" and not rest:
-        described = f" ({node.field.description})" if node.field.description else ""
-        return path, f"{where(node.path, source)} is required{described}"
-    if detail["type"] == "missing" and isinstance(rest[-1], int):
-        return (
-            node.path,
-            f"{where(node.path, source)}: {_shown(node, given.text if given else '')} is not {_wanted(node)}",
-        )
-    value = given.text if given is not None and not rest else str(detail["input"])
-    return path, f"{where(path, source)}: {_reason(detail, node, rest, value)}"
+    if detail["type"] == "missing" and (not rest or isinstance(rest[-1], str)):
+        described = f" ({node.field.description})" if node.field.description and not rest else ""
+        return path, f"{where(path, source)} is required{described}"
+    if detail["type"] == "missing":  # an item of a tuple: the whole of it is too short
+        shown = _shown(node, given.text if given else "")
+        return node.path, f"{where(node.path, source)}: {shown} is not {_wanted(node)}"
+    value = given.text if given is not None and not rest else spelled(detail["input"])
+    return path, f"{where(path, source)}: {_reason(detail, node, rest, value, wanted)}"
 
 
-def _reason(detail: ErrorDetails, node: Node, rest: tuple[int | str, ...], value: str) -> str:
-    shown = _shown(node, value)
-    if not rest and (detail["type"].endswith(_WRONG_TYPE) or len(union_members(node.field.annotation)) > 1):
-        return f"{shown} is not {_wanted(node)}{_hint(node.field.annotation, value)}"
-    if detail["type"].endswith(_WRONG_TYPE) and len(rest) == 1 and isinstance(rest[0], int):
-        item = item_type(union_members(node.field.annotation)[0], rest[0])
-        return f"{shown} is not {words(item)}{_hint(item, value)}"
+def _reason(detail: ErrorDetails, node: Node, rest: tuple[int | str, ...], value: str, wanted: Any) -> str:
+    shown, kind = _shown(node, value), detail["type"]
+    if kind == "extra_forbidden" and rest:
+        return not_a_field(str(rest[-1]), _inside(node.field.annotation, rest[:-1])[1])
+    if kind.startswith("union_tag"):
+        tag = detail.get("ctx", {}).get("tag")
+        return f"needs a kind: {', '.join(tagged(wanted))}" if tag is None else not_one_of(tag, list(tagged(wanted)))
+    if not rest and (kind.endswith(_WRONG_TYPE) or len(union_members(wanted)) > 1):
+        return f"{shown} is not {_wanted(node)}{_hint(wanted, value)}"
+    if kind.endswith(_WRONG_TYPE) and wanted is not Any:
+        return f"{shown} is not {words(wanted)}{_hint(wanted, value)}"
     if not node.shape.is_value and not rest:
         return _message(detail)
     return f"{shown}: {_message(detail)}"
+
+
+def _inside(annotation: Any, rest: tuple[int | str, ...]) -> tuple[str, Any]:
+    """Where an error lies inside a value, as a path without the kinds on the way, and the type of what stands there."""
+    path = ""
+    for part in rest:
+        if isinstance(part, int):
+            path += f"[{part}]"
+            annotation = next((item_type(one, part) for one in union_members(annotation) if is_sequence(one)), Any)
+        elif part in tagged(annotation):
+            annotation = tagged(annotation)[part]
+        else:
+            path += f".{part}"
+            annotation = item_annotation(annotation, part)
+    return path, annotation
 
 
 def _shown(node: Node, value: str) -> str:
@@ -88,8 +113,11 @@ def _wanted(node: Node) -> str:
     members = union_members(annotation)
     if len(members) != 1 or not is_sequence(members[0]):
         return words(annotation)
-    example = {int: "[64, 32]", float: "[0.5, 0.1]"}.get(item_type(members[0], 0), '["a", "b"]')
-    return f'{words(annotation)}; for example --{node.path}="{example}"'
+    examples = {int: ("64", "32"), float: ("0.5", "0.1")}
+    items = [examples.get(item_type(members[0], place), ('"a"', '"b"'))[place] for place in range(2)]
+    example = f"[{', '.join(items)}]"
+    quote = "'" if '"' in example else '"'
+    return f"{words(annotation)}; for example --{node.path}={quote}{example}{quote}"
 
 
 def _hint(annotation: Any, value: str) -> str:

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 
-from .draft import nearest
 from .errors import UserError
 from .experiment import ExperimentArgs, default_id
+from .wording import nearest
 
 Registry = Mapping[str, "str | type[ExperimentArgs]"]
 """id -> "package.module:ArgsClass", or the class itself."""

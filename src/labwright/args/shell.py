@@ -22,7 +22,7 @@ def completion_parser(schemas: Mapping[str, type[BaseModel]], *, prog: str) -> A
     """The parser of `schemas`, its flags knowing their choices."""
     names = Names([Draft(model) for model in schemas.values()])
     parser = build_parser(names, list(schemas), prog=prog)
-    for action in parser._actions:  # pyright: ignore[reportPrivateUsage]
+    for action in parser._actions:
         node = names.paths.get(action.dest)
         if node is not None:
             known = [str(value) for value in choices(node.field.annotation)] or list(filter(None, node.shape.variants))
@@ -46,6 +46,6 @@ def script(parser: ArgumentParser, shell: str) -> str:
 def add_ids(parser: ArgumentParser, commands: Sequence[str], experiment_ids: Sequence[str]) -> None:
     """Let `parser` know the commands and the experiment ids, so that they complete too."""
     parser.add_argument("command", nargs="?", choices=[*commands])
-    for action in parser._actions:  # pyright: ignore[reportPrivateUsage]
+    for action in parser._actions:
         if action.dest == "experiment_id":
             action.choices = [*experiment_ids]

@@ -5,8 +5,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from .draft import MASK, Draft, Node
+from .base import canonical
+from .draft import Draft
+from .files import yaml_entry
+from .node import Node
 from .read import Reading
+from .wording import MASK
 
 
 def config_yaml(reading: Reading) -> str:
@@ -14,32 +18,25 @@ def config_yaml(reading: Reading) -> str:
     sections: list[str] = []
     for name, draft in reading.drafts.items():
         title = [f"# {name}"] if len(reading.drafts) > 1 else []
-        data = reading.models[name].model_dump(mode="json", by_alias=False)
-        lines = list(_lines(draft, reading.models[name], data, indent=""))
+        lines = _lines(draft, reading.models[name], canonical(reading.models[name]), indent="")
         sections.append("\n".join([*title, *lines]) + "\n")
     return "\n".join(sections)
 
 
 def _lines(draft: Draft, model: BaseModel, data: dict[str, Any], indent: str) -> Iterator[str]:
     for node in draft.nodes.values():
-        if node.path in ("config", "print_config"):
-            continue  # they say how to read a configuration and are not part of it
-        child, value = draft.child(node.name), getattr(model, node.name)
+        if node.path in ("config", "print_config") or node.name not in data:
+            continue  # the first two say how to read a configuration and are not part of it
+        child, value = draft.child(node.name), model.__dict__[node.name]
         if child is not None and isinstance(value, BaseModel):
-            yield f"{indent}{node.name}:"
-            yield from _lines(child, value, data[node.name], indent + "  ")
+            inner = [*_lines(child, value, data[node.name], indent + "  ")]
+            is_empty = all(line.lstrip().startswith("#") for line in inner)
+            yield from (f"{indent}{node.name}:{' {}' if is_empty else ''}", *inner)
         else:
-            yield f"{indent}{_entry(node, data[node.name])}  # {_source(node, draft)}"
+            yield f"{indent}{_entry(node, data[node.name])}  # {draft.source_of(node.name).label}"
 
 
 def _entry(node: Node, value: Any) -> str:
-    import yaml
-
     if node.secret and value is not None:
         return f"# {node.name}: '{MASK}'"
-    text = yaml.safe_dump({node.name: value}, default_flow_style=True, width=10**9, allow_unicode=True, sort_keys=False)
-    return text.strip()[1:-1]
-
-
-def _source(node: Node, draft: Draft) -> str:
-    return draft.kind_source.label if node.name == "kind" and draft.kind_source else draft.source_of(node.name).label
+    return yaml_entry(node.name, value)

@@ -4,16 +4,25 @@ Only the outer form is read here (JSON, commas, `none`); conversion and validati
 """
 
 import enum
-import json
 from typing import Any, Literal, get_args, get_origin
 
 from .annotations import allows_none, is_mapping, is_model, is_sequence, item_type, union_members
+from .json_text import Malformed, decode_json
+from .node import Node
 
 _NONE = ("none", "null")
 
 
-class Malformed(ValueError):
-    """A text which is not even of the right form."""
+def decode_flag(texts: list[str], node: Node) -> Any:
+    """The texts given for the field `node`; several make a list, otherwise the last one counts."""
+    annotation = node.field.annotation
+    if not node.shape.is_value:
+        is_none = node.shape.optional and texts[-1].lower() in _NONE
+        return None if is_none else decode_json(texts[-1]) if texts[-1].startswith("{") else texts[-1]
+    sequence = next((member for member in union_members(annotation) if is_sequence(member)), None)
+    if sequence is not None and len(texts) > 1:
+        return decode_sequence(texts, sequence)
+    return decode(texts[-1], annotation)
 
 
 def decode(text: str, annotation: Any) -> Any:
@@ -30,42 +39,25 @@ def decode(text: str, annotation: Any) -> Any:
             return decode_sequence([text], member)
         if (is_mapping(member) or is_model(member)) and (len(members) == 1 or text.startswith("{")):
             return decode_json(text)
-    if Any in members:
-        return _json_or_text(text)
-    return text
+    return _json_or_text(text) if Any in members else text
 
 
-def decode_sequence(texts: list[str], annotation: Any) -> list[Any]:
+def decode_sequence(texts: list[str], annotation: Any) -> Any:
     """The items of a list, tuple or set from `[64, 32]`, `64,32`, `[a,b]` or several texts."""
-    if len(texts) == 1 and texts[0].startswith(("[", "{")):
+    first = item_type(annotation, 0)
+    if len(texts) > 1:
+        if not is_sequence(first) and any(text.startswith("[") for text in texts):
+            return [item for text in texts for item in decode_sequence([text], annotation)]
+    elif texts[0].startswith("["):
         try:
-            value = decode_json(texts[0])
+            return decode_json(texts[0])
         except Malformed:
             if not _is_bare_list(texts[0]):
                 raise
             texts = _split(texts[0][1:-1])
-        else:
-            return value
-    elif len(texts) == 1:
+    elif not (is_mapping(first) or is_model(first)):
         texts = _split(texts[0])
-    elif any(text.startswith("[") for text in texts):
-        return [item for text in texts for item in decode_sequence([text], annotation)]
     return [decode(text, item_type(annotation, position)) for position, text in enumerate(texts)]
-
-
-def decode_json(text: str) -> Any:
-    """`text` read as JSON.
-
-    Raises:
-        Malformed: it is not JSON.
-    """
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        detail = (
-            f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else "nested too deeply"
-        )
-        raise Malformed(f"is not valid JSON ({detail})") from None
 
 
 def _known_value(text: str, annotation: Any) -> Any:

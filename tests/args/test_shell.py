@@ -1,0 +1,58 @@
+"""Completion scripts: static, and valid in the shell they are for."""
+
+import shutil
+import subprocess
+import sys
+from typing import Literal
+
+import pytest
+
+from labwright.args import Args, UserError, completion
+from labwright.args.shell import add_ids, completion_parser, script
+
+
+class AdamArgs(Args):
+    kind: Literal["adam"] = "adam"
+    eps: float = 1e-8
+
+
+class SGDArgs(Args):
+    kind: Literal["sgd"] = "sgd"
+
+
+class LabArgs(Args):
+    """It's a lab, 100% "quoted" $(touch me)."""
+
+    optimizer: AdamArgs | SGDArgs = AdamArgs()
+    activation: Literal["relu", "gelu"] = "relu"
+    debug: bool = False
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_script_knows_flags_and_choices(shell: Literal["bash", "zsh"]) -> None:
+    text = completion(LabArgs, prog="run.py", shell=shell)
+    for word in ("--optimizer", "adam", "sgd", "--optimizer.eps", "--eps", "gelu", "true"):
+        assert word in text
+
+
+def test_script_knows_commands_and_ids() -> None:
+    class WithId(LabArgs):
+        experiment_id: str = ""
+
+    parser = completion_parser({"experiment": WithId}, prog="run.py")
+    add_ids(parser, ["new"], ["mnist", "digits"])
+    text = script(parser, "bash")
+    assert "mnist" in text and "digits" in text and "new" in text
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_bash_accepts_the_script() -> None:
+    text = completion(LabArgs, prog="run.py")
+    done = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_missing_shtab_is_one_line_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "shtab", None)
+    with pytest.raises(UserError, match=r'pip install "labwright\[completion\]"'):
+        completion(LabArgs, prog="run.py")
