@@ -46,32 +46,30 @@ HELP = """\
 usage: run.py [--flag=value ...]
 
 arguments:
-  --epochs INT          Passes over the data. (int; >= 0; default: 20)
-  --use_cuda [BOOL]     (bool or unset; default: none)
-  --key SECRET          API key. (secret; default: ********)
-  --old INT             (int; default: 1; deprecated: use --epochs)
+  --epochs INT          Passes over the data. (>= 0; default: 20)
+  --use_cuda [BOOL]     (bool or none; default: none)
+  --key SECRET          API key. (default: ********)
+  --old INT             (default: 1; deprecated: use --epochs)
 
-model: mlp:
+model (mlp):
   The classifier.
   Fully connected network.
   Choose another with --model=cnn (channels).
 
   --model {mlp,cnn}     Which model. (now: mlp)
-  --hidden_sizes INT,..., --model.hidden_sizes INT,...
+  --hidden_sizes, --model.hidden_sizes INT,...
                         Units of each hidden layer. (list[int]; at least 1
                         long; default: [32])
-  --activation {relu,gelu}, --model.activation {relu,gelu}
-                        (relu, gelu; default: relu)
+  --activation, --model.activation {relu,gelu}
+                        (default: relu)
 
 data:
   Pictures.
 
-  --data JSON           (required)
-  --path PATH, --data.path PATH
-                        Where they are. (path; required)
-  --fraction FLOAT, --data.fraction FLOAT
-                        Share to use, 100% is 1. (float; > 0; <= 1; default:
-                        0.5)
+  --path, --data.path PATH
+                        Where they are. (required)
+  --fraction, --data.fraction FLOAT
+                        Share to use, 100% is 1. (> 0; <= 1; default: 0.5)
 
 general:
   -h, --help            Show this help; flags given with it choose what is
@@ -114,7 +112,7 @@ def test_help_shows_type_range_default_and_the_chosen_part(capsys: pytest.Captur
 def test_help_of_a_choice_shows_its_fields(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("--help", "--model=cnn") == 0
     shown = capsys.readouterr().out
-    assert "--channels INT,..., --model.channels INT,..." in shown
+    assert "--channels, --model.channels INT,..." in shown
     assert "--activation" not in shown
     assert "Choose another with --model=mlp (hidden_sizes, activation)." in shown
 

@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING, Any, cast
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from .annotations import field_aliases
 from .base import Args
@@ -15,14 +15,10 @@ if TYPE_CHECKING:
 class ExperimentArgs(Args):
     """The settings every experiment has; an experiment adds its parts (`model`, `dataset`, `optimizer`, ...)."""
 
-    experiment_id: str = Field(
-        default="",
-        pattern=r"^$|^[A-Za-z0-9_][A-Za-z0-9_.-]*$",
-        description="Which experiment to run; unset: the class's name.",
-    )
+    experiment_id: str = Field(default="", description="Which experiment to run; empty: the name of the args class.")
     epochs: int = Field(default=20, ge=0, description="Passes over the training data; 0 evaluates only.")
     batch_size: int = Field(default=32, gt=0, description="Samples per optimizer step.")
-    seed: int = Field(default=0, ge=0, lt=2**63, description="Seed of weights, order and noise (not of the splits).")
+    seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of weights, order and noise (not of the splits).")
     best_model_metric: str = Field(
         default="loss", min_length=1, description="Metric that decides which epoch is best; a bare name means val/."
     )
@@ -65,6 +61,13 @@ class ExperimentArgs(Args):
         from .options import RunOptions
 
         refuse_shared_names(cls, MachineConfig, RunOptions)
+
+    @field_validator("experiment_id")
+    @classmethod
+    def _is_a_folder_name(cls, experiment_id: str) -> str:
+        if experiment_id and not re.fullmatch(r"\w[\w.-]*", experiment_id, re.ASCII):
+            raise ValueError("an id is made of letters, digits, _, . and -, and begins with a letter, digit or _")
+        return experiment_id
 
     @model_validator(mode="before")
     @classmethod

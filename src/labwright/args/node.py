@@ -54,6 +54,10 @@ class Node:
         if isinstance(value, BaseModel):
             return value.model_dump_json()
         value = getattr(value, "value", value)
+        if isinstance(value, bool):
+            return str(value).lower()
+        if value == "":
+            return '""'
         return str(sorted(value)) if isinstance(value, (set, frozenset)) else str(value)  # pyright: ignore[reportUnknownArgumentType]
 
 

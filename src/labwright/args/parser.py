@@ -5,13 +5,12 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any
 
-from .annotations import choices, is_bool, is_mapping, is_model, is_sequence, item_type, label, union_members
+from .annotations import choices, is_bool
 from .cut import Cut
 from .draft import Draft
+from .help import HelpFormatter, help_text, metavar
 from .names import Names
 from .node import Node
-
-_BOUNDS = (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<="), ("multiple_of", "a multiple of"))
 
 
 def build_parser(
@@ -29,7 +28,7 @@ def build_parser(
         description=own.description if own else None,
         epilog=own.epilog if own else None,
         parents=[own] if own else [],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
         allow_abbrev=False,
         add_help=False,
         argument_default=argparse.SUPPRESS,
@@ -68,18 +67,18 @@ def _add_draft(parser: argparse.ArgumentParser, draft: Draft, names: Names, titl
 
 def _add_part(parser: argparse.ArgumentParser, node: Node, names: Names) -> None:
     child = node.owner.child(node.name)
-    chosen = f": {child.kind}" if child is not None and node.shape.is_choice else ""
+    chosen = f" ({child.kind})" if child is not None and node.shape.is_choice else ""
     facts = [node.field.description or "", _first_line(child.model.__doc__) if child is not None else ""]
     if node.shape.is_choice:
         facts.append(_others(node, child))
     lines = [line for fact in facts if fact for line in textwrap.wrap(fact, 100)]
     group = parser.add_argument_group(node.path + chosen, "\n".join(lines) or None)
-    _add_flag(group, node, names)
+    _add_flag(group, node, names, hidden=not node.shape.is_choice)
     if child is None:
         return
     for inner in child.nodes.values():
         if inner.shape.is_value:
-            _add_flag(group, inner, names, hidden=inner.is_discriminator)
+            _add_flag(group, inner, names, hidden=inner.is_discriminator or _is_fixed(inner))
     for inner in child.nodes.values():
         if not inner.shape.is_value:
             _add_part(parser, inner, names)
@@ -106,80 +105,15 @@ def _add_flag(group: argparse._ArgumentGroup, node: Node, names: Names, *, hidde
         f"--{node.path}",
         dest=node.path,
         action="append",
-        metavar=_metavar(node),
+        metavar=metavar(node),
         help=argparse.SUPPRESS if hidden else help_text(node).replace("%", "%%"),
         **options,
     )
 
 
-def _metavar(node: Node) -> str:
-    if node.shape.is_choice:
-        return "{" + ",".join(node.shape.variants) + "}"
-    if not node.shape.is_value:
-        return "JSON"
-    annotation = node.field.annotation
-    values = choices(annotation)
-    if values and len(union_members(annotation)) == 1:
-        return "{" + ",".join(str(value) for value in values) + "}"
-    return "|".join(dict.fromkeys(_metavar_word(member) for member in union_members(annotation)))
-
-
-def _metavar_word(member: Any) -> str:
-    values = choices(member)
-    if values:
-        return "|".join(str(value) for value in values)
-    if is_mapping(member) or is_model(member):
-        return "JSON"
-    if is_sequence(member):
-        inner = item_type(member, 0)
-        return "LIST" if is_model(inner) else f"{label(inner).upper()},..." if not choices(inner) else "LIST"
-    return label(member).upper()
-
-
-def help_text(node: Node) -> str:
-    """The description, then type, range and default in brackets."""
-    if node.shape.is_value:
-        description = node.field.description or ""
-        kind = label(node.field.annotation)
-        facts = ["bool or unset" if kind == "bool or none" else kind, *constraints(node)]
-    else:
-        description, facts = f"Which {node.name}." if node.shape.is_choice else "", []
-    if node.field.is_required():
-        facts.append("required")
-    elif node.shape.is_choice:
-        child = node.owner.child(node.name)
-        facts.append(f"now: {child.kind if child else 'none'}")
-    elif node.shape.is_value:
-        facts.append(f"default: {node.default_text()}")
-    if node.field.deprecation_message is not None:
-        facts.append(f"deprecated: {node.field.deprecation_message}")
-    return f"{description} ({'; '.join(facts)})".strip() if facts else description
-
-
-def constraints(node: Node) -> list[str]:
-    """The range of a field in words: `> 0`, `at least 1 item`, `pattern ...`."""
-    found: list[str] = []
-    for meta in _metadata(node):
-        found += [f"{sign} {getattr(meta, name)}" for name, sign in _BOUNDS if getattr(meta, name, None) is not None]
-        if getattr(meta, "min_length", None):
-            found.append(f"at least {meta.min_length} long")
-        if getattr(meta, "max_length", None) is not None:
-            found.append(f"at most {meta.max_length} long")
-        if getattr(meta, "pattern", None):
-            found.append(f"pattern {meta.pattern}")
-    return found
-
-
-def _metadata(node: Node) -> list[Any]:
-    """The constraints on the field, and those of a single type inside `... | None`."""
-    inner = node.field.annotation
-    layers = [*getattr(inner, "__metadata__", ())]
-    for member in getattr(inner, "__args__", ()):
-        layers += getattr(member, "__metadata__", ()) if node.shape.optional else ()
-    flat = [*node.field.metadata]
-    for layer in layers:
-        flat += getattr(layer, "metadata", [layer])
-    return flat
+def _is_fixed(node: Node) -> bool:
+    """Whether the field can hold one value only, as the `kind` of a part that is no choice."""
+    return not node.shape.optional and len(choices(node.field.annotation)) == 1
 
 
 def _first_line(doc: str | None) -> str:

@@ -76,6 +76,8 @@ def _reason(detail: ErrorDetails, node: Node, rest: tuple[int | str, ...], value
     shown, kind = _shown(node, value), detail["type"]
     if kind == "extra_forbidden" and rest:
         return not_a_field(str(rest[-1]), _inside(node.field.annotation, rest[:-1])[1])
+    if kind in ("value_error", "assertion_error") and not rest:  # a validator's own words
+        return f"{shown}: {_message(detail)}" if node.shape.is_value else _message(detail)
     if kind.startswith("union_tag"):
         tag = detail.get("ctx", {}).get("tag")
         return f"needs a kind: {', '.join(tagged(wanted))}" if tag is None else not_one_of(tag, list(tagged(wanted)))
