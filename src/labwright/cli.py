@@ -1,14 +1,17 @@
 """argv -> command or experiment -> run. Everything `run.py` and `labwright` do at a terminal."""
 
+import contextlib
 import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from labwright.args.base import canonical
 from labwright.args.errors import UserError
 from labwright.args.experiment import ExperimentArgs
 from labwright.args.machine import MachineConfig, anchored, config_path, write_first_config
@@ -17,6 +20,7 @@ from labwright.args.read import File, Reading, fail, flag_values, read
 from labwright.args.registry import Registry, as_registry, describe, resolve
 
 if TYPE_CHECKING:
+    from labwright.runs.terminal import Terminal
     from labwright.session import Launch, RunResult
 
 ENV_PREFIX = "LABWRIGHT_"
@@ -52,6 +56,9 @@ def main(
         raise SystemExit(130) from None
     except Terminated:
         raise SystemExit(143) from None
+    except BrokenPipeError:  # the reader of our output has seen enough: `run.py | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
     raise SystemExit(0)
 
 
@@ -65,7 +72,7 @@ def _dispatch(
         return _completion(registry, machine, words[1:], prog)
     if words and not words[0].startswith("-"):
         raise UserError(f"unknown command {words[0]!r}; known: {', '.join(COMMANDS)}; or give --experiment_id=ID")
-    experiment_id = _find_id(words, registry)
+    experiment_id = _find_id(words, registry, runs_alone=isinstance(experiments, type))
     if experiment_id is not None:
         return _experiment(registry, experiment_id, machine, words, prog)
     if not words or "-h" in words or "--help" in words:
@@ -96,8 +103,11 @@ def _registry_of_project() -> Registry:
         raise UserError(f"{path}: registry {entry!r} cannot be found ({error})") from None
 
 
-def _find_id(words: list[str], registry: Registry) -> str | None:
-    """The experiment asked for: by flag, else environment, else --config file; a registry of one needs no asking."""
+def _find_id(words: list[str], registry: Registry, *, runs_alone: bool) -> str | None:
+    """The experiment asked for: by flag, else environment, else --config file.
+
+    Where there is only one, flags mean it, and with `runs_alone` an empty line does too.
+    """
     from labwright.args.files import load_file
 
     given = flag_values(words, "experiment_id")
@@ -110,7 +120,9 @@ def _find_id(words: list[str], registry: Registry) -> str | None:
         found = load_file(Path(name)).get("experiment_id")
         if isinstance(found, str):
             return found
-    return next(iter(registry)) if len(registry) == 1 else None
+    if len(registry) > 1 or not (words or runs_alone):
+        return None
+    return next(iter(registry), None)
 
 
 def _overview(registry: Registry, prog: str) -> None:
@@ -181,16 +193,45 @@ def _run(reading: Reading, config_folder: Path, words: list[str], prog: str) -> 
     options = cast(RunOptions, reading.models["this run"])
     machine = _anchor(cast(MachineConfig, reading.models["machine"]), reading, config_folder)
     experiment = args.build(machine)
-    signal.signal(signal.SIGTERM, _terminate)
-    result = experiment.run(options, terminal=Terminal(sys.stderr, quiet=options.quiet), launch=_launch(reading, words, prog))
+    terminal = Terminal(sys.stderr, quiet=options.quiet)
+    launch = _launch(reading, words, prog)
+    with _sigterm_raises():
+        result = _finish(lambda: experiment.run(options, terminal=terminal, launch=launch), terminal)
     _show(result, options)
 
 
+def _finish(run: "Callable[[], RunResult]", terminal: "Terminal") -> "RunResult":
+    """The result of `run`; exit 1 without a traceback where the run has said in one line why it failed."""
+    from labwright.train import NonFiniteLoss
+
+    try:
+        return run()
+    except (UserError, NonFiniteLoss):
+        if not terminal.has_log:
+            raise
+        raise SystemExit(1) from None
+
+
 def _show(result: "RunResult", options: RunOptions) -> None:
+    from labwright.runs.durable import strict_json
+
     if options.as_json:
-        print(json.dumps(result.to_json()))
+        print(strict_json(result.to_json()).decode())
     elif not options.quiet:
         print(result.summary())
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Within this context SIGTERM raises `Terminated`, so that what there is of a run is kept."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
@@ -212,7 +253,7 @@ def _launch(reading: Reading, words: list[str], prog: str) -> "Launch":
     flags: list[str] = []
     for schema in ("machine", "this run"):
         model, draft = reading.models[schema], reading.drafts[schema]
-        data = model.model_dump(mode="json")
+        data = canonical(model)
         for name, node in draft.nodes.items():
             if name in draft.given and draft.given[name].source.kind != "file" and not node.secret and name != "config":
                 value = data[name]

@@ -91,14 +91,18 @@ class Experiment(Generic[ArgsT]):
         return part.build(part.param_groups(self.model))
 
     def build_scheduler(self, num_epochs: int, steps_per_epoch: int) -> "LRScheduler":
-        """The learning rate's schedule; set `self.scheduler_interval` to "step" for one that counts steps."""
-        from labwright.schedulers import PlateauArgs
+        """The learning rate's schedule, constant where the args have none.
 
-        part: SchedulerArgs = self._part("scheduler", "build_scheduler")
+        Set `self.scheduler_interval` to "step" for one that counts steps.
+        """
+        from labwright.schedulers import ConstantArgs, PlateauArgs
+
+        part: SchedulerArgs = getattr(self.args, "scheduler", None) or ConstantArgs()
         self.scheduler_interval = part.interval
         if isinstance(part, PlateauArgs):
-            minimize = self.best_metric is None or self.best_metric[1]
-            return part.build(self.optimizer, num_epochs, steps_per_epoch, minimize=minimize)
+            if self.best_metric is None:
+                raise UserError("--scheduler=plateau waits for a validation metric, and there is no validation set")
+            return part.build(self.optimizer, num_epochs, steps_per_epoch, minimize=self.best_metric[1])
         return part.build(self.optimizer, num_epochs, steps_per_epoch)
 
     def build_metrics(self) -> "list[Metric]":
@@ -117,8 +121,9 @@ class Experiment(Generic[ArgsT]):
             shuffle=training,
             seed=self.args.seed,
             num_workers=self.machine.num_workers,
-            collate=self.collate if type(self).collate is not Experiment.collate else None,
+            collate=None if type(self).collate is Experiment[Any].collate else self.collate,
             source=name,
+            pin_memory=self.device.type == "cuda",
         )
 
     def collate(self, samples: "list[Any]") -> "Batch":
@@ -161,7 +166,7 @@ class Experiment(Generic[ArgsT]):
 
         self.optimizer.zero_grad(set_to_none=True)
         loss = self.compute_loss(batch)
-        loss.value.backward()
+        loss.value.backward()  # pyright: ignore[reportUnknownMemberType]
         if self.args.gradient_clipping is not None:
             clip_gradients(self.model.parameters(), self.args.gradient_clipping)
         self.optimizer.step()
@@ -204,9 +209,10 @@ class Experiment(Generic[ArgsT]):
 
     def store_model(self, path: Path) -> None:
         """Write the weights that the run returns to `path` (safetensors)."""
-        from labwright.train import save_model
+        from labwright.runs import write_durably
+        from labwright.train import model_bytes
 
-        save_model(self.model, path)
+        write_durably(path, model_bytes(self.model))
 
     def plot(self, run: "RunDirectory", predictions: "dict[str, Predictions]") -> list[Path]:
         """Draw pictures of the predictions (split -> predictions) into the run directory; the files drawn."""

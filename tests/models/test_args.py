@@ -21,6 +21,13 @@ def test_args_build_the_model_they_describe() -> None:
     assert isinstance(CNNArgs().build((1, 28, 28), 10), CNN)
 
 
+def test_every_setting_reaches_the_model() -> None:
+    mlp = str(MLPArgs(hidden_sizes=[7], activation="tanh", batch_norm=True, dropout=0.25).build((3,), 2))
+    assert all(part in mlp for part in ("out_features=7", "Tanh()", "BatchNorm1d(7", "Dropout(p=0.25"))
+    cnn = str(CNNArgs(channels=[5], kernel_size=7, hidden_size=11, activation="gelu", dropout=0.25).build((1, 8, 8), 2))
+    assert all(part in cnn for part in ("Conv2d(1, 5, kernel_size=(7", "out_features=11", "GELU(", "Dropout(p=0.25"))
+
+
 @pytest.mark.parametrize(
     "values",
     [

@@ -167,6 +167,14 @@ def test_plateau_asks_for_more_than_delta_and_stops_at_its_minimum() -> None:
     assert after(args, [3, 2.6, 2.0, 1.6, 1.6]) == [1, 0.5, 0.5, 0.4, 0.4]
 
 
+def test_minimum_of_a_plateau_is_a_share_of_each_group() -> None:
+    optimizer = two_groups()
+    scheduler = PlateauArgs(patience=1, minimum=0.5).build(optimizer, 2, 1)
+    scheduler.step(1.0)
+    scheduler.step(1.0)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.05, 0.5]
+
+
 @pytest.mark.parametrize(
     "values",
     [

@@ -31,7 +31,7 @@ def test_momentum_goes_down_while_the_learning_rate_goes_up() -> None:
 
 def test_first_beta_cycles_and_the_second_stays() -> None:
     betas = run(torch.optim.Adam(parameters(), betas=(0.9, 0.99)), "betas", OneCycleArgs(rising_fraction=0.5))
-    assert betas[5] == (pytest.approx(0.85), 0.99)  # pyright: ignore[reportArgumentType]
+    assert betas[5] == (pytest.approx(0.85), 0.99)
 
 
 def test_momentum_of_zero_stays_off() -> None:

@@ -1,6 +1,6 @@
-"""Train a classifier on handwritten digits with labwright's parts and a loop of your own: no registry, no run directory.
+"""Handwritten digits with labwright's parts and a loop of your own: no registry, no run directory.
 
-    python src/lab/wild_west/digits_by_hand.py
+Run it with `python src/lab/wild_west/digits_by_hand.py`.
 """
 
 from pathlib import Path

@@ -1,18 +1,20 @@
-"""What a person sees while a run is on: lines that stay, a bar while an epoch lasts, and a summary."""
+"""What a person sees while a run is on: lines that stay, and a bar while an epoch lasts."""
 
-import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from .log import LogFile
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 T = TypeVar("T")
 PLAIN_INTERVAL_SECONDS = 5.0
 
 
 class Terminal:
-    """Progress and notes on stderr, results on stdout, all of it in log.txt once there is one.
+    """Lines and progress on a stream (stderr); the lines also in log.txt once there is one.
 
     `stream` None shows nothing, as when an experiment is run from Python.
     """
@@ -30,30 +32,43 @@ class Terminal:
             log.write(f"{line}\n")
         self._early.clear()
 
+    @property
+    def has_log(self) -> bool:
+        """Whether there is a run directory which keeps what is said."""
+        return self._log is not None
+
     def line(self, text: str) -> None:
         """A line that stays."""
-        self._note(text)
-        if self.stream is not None and not self.quiet:
-            print(text, file=self.stream, flush=True)
+        self.note(text)
+        if not self.quiet:
+            self._show(text)
 
     def warn(self, text: str) -> None:
-        """A line that is shown even when quiet."""
-        self._note(f"warning: {text}")
-        if self.stream is not None:
-            bold, plain = ("\x1b[1;33m", "\x1b[0m") if self.stream.isatty() else ("", "")
-            print(f"{bold}warning: {text}{plain}", file=self.stream, flush=True)
+        """A warning, shown even when quiet."""
+        self.note(f"warning: {text}")
+        self._show(f"warning: {text}", colour="33")
 
-    def result(self, text: str) -> None:
-        """What was asked for, on stdout."""
-        self._note(text)
-        if self.stream is not None and not self.quiet:
-            print(text, file=sys.stdout, flush=True)
+    def error(self, text: str) -> None:
+        """What went wrong, shown even when quiet."""
+        self.note(text)
+        self._show(text, colour="31")
 
-    def _note(self, text: str) -> None:
+    def note(self, text: str) -> None:
+        """A line for log.txt alone."""
         if self._log is not None:
             self._log.write(f"{text}\n")
         else:
             self._early.append(text)
+
+    def _show(self, text: str, colour: str = "") -> None:
+        if self.stream is None:
+            return
+        if not self.stream.isatty():
+            print(text, file=self.stream, flush=True)
+            return
+        from tqdm import tqdm
+
+        tqdm.write(f"\x1b[1;{colour}m{text}\x1b[0m" if colour else text, file=self.stream)  # above the bar, if any
 
     def progress(self, batches: Iterable[T], *, total: int, title: str) -> "Progress[T]":
         """`batches`, shown as they pass: a bar on a terminal, a line every few seconds elsewhere."""
@@ -69,16 +84,22 @@ class Progress(Iterable[T]):
         self._total = total
         self._title = title
         self._stream = stream
+        self._bar: tqdm[Any] | None = None
+
+    def close(self) -> None:
+        """Take the bar away, when the batches are not all going to pass."""
+        if self._bar is not None:
+            self._bar.close()
 
     def __iter__(self) -> Iterator[T]:
         if self._stream is None:
             return iter(self._batches)
-        return self._bar(self._stream) if self._stream.isatty() else self._plain(self._stream)
+        return self._with_bar(self._stream) if self._stream.isatty() else self._plain(self._stream)
 
-    def _bar(self, stream: TextIO) -> Iterator[T]:
+    def _with_bar(self, stream: TextIO) -> Iterator[T]:
         from tqdm import tqdm
 
-        bar = tqdm(
+        bar = self._bar = tqdm(
             total=self._total,
             desc=self._title,
             unit="batch",

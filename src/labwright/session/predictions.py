@@ -40,7 +40,7 @@ class Predictions:
             rows = values.reshape(len(values), -1)
             for number in range(rows.shape[1]):
                 columns[name if rows.shape[1] == 1 else f"{name}_{number}"] = rows[:, number].tolist()
-        if class_names:
+        if any(name != str(label) for label, name in enumerate(class_names)):
             for name in ("target", "prediction"):
                 columns[f"{name}_name"] = [class_names[int(label)] for label in columns[name]]
         text = io.StringIO()
@@ -97,9 +97,7 @@ def plot_predictions(run: RunDirectory, splits: Splits, predictions: dict[str, P
     return [*drawn, path]
 
 
-def _plot_mistakes(
-    run: RunDirectory, splits: Splits, names: tuple[str, ...], found: Predictions, title: str
-) -> "Path":
+def _plot_mistakes(run: RunDirectory, splits: Splits, names: tuple[str, ...], found: Predictions, title: str) -> "Path":
     from labwright.datasets import get_sample
     from labwright.runs.plots import plot_mistakes
 

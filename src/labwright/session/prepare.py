@@ -41,6 +41,8 @@ def prepare(experiment: "Experiment[ExperimentArgs]", options: RunOptions) -> Pr
     seed_everything(args.seed)
     warnings = _prepare_data(experiment, options)
     splits = experiment.splits
+    if options.only_test and not splits.test:
+        raise UserError(f"--only_test: {splits.name} has no test set")
     seed_everything(args.seed)  # the weights do not depend on what the data needed randomness for
     experiment.model = experiment.build_model()
     _load_weights(experiment)
@@ -84,8 +86,9 @@ def _check_names(splits: Splits) -> None:
 def _load_weights(experiment: "Experiment[ExperimentArgs]") -> None:
     from labwright.train import load_from_checkpoint
 
-    if experiment.args.from_checkpoint is not None:
-        load_from_checkpoint(experiment.model, experiment.args.from_checkpoint, lambda text: resolve_checkpoint(Path(text)))
+    spec = experiment.args.from_checkpoint
+    if spec is not None:
+        load_from_checkpoint(experiment.model, spec, lambda text: resolve_checkpoint(Path(text)))
 
 
 def _best_metric(experiment: "Experiment[ExperimentArgs]") -> tuple[str, bool] | None:

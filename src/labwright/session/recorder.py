@@ -1,14 +1,25 @@
 """`Recorder`: keeps what a run leaves while it runs: files, checkpoints, plot, trackers, the lines on the terminal."""
 
-import contextlib
 import math
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labwright.args import ExperimentArgs, MachineConfig, RunOptions
-from labwright.runs import CheckpointStore, History, JsonlWriter, LogFile, RunDirectory, RunRecord, git_state, host, versions
+from labwright.args import ExperimentArgs, RunOptions
+from labwright.args.base import canonical
+from labwright.runs import (
+    CheckpointStore,
+    History,
+    JsonlWriter,
+    LogFile,
+    RunDirectory,
+    RunRecord,
+    git_state,
+    host,
+    versions,
+)
 from labwright.runs.plots import ThrottledPlot, plot_history
 from labwright.runs.terminal import Progress, Terminal
 from labwright.trackers import GuardedTrackers, RunInfo, Tracker
@@ -25,13 +36,12 @@ _PACKAGES = ("labwright", "torch", "numpy", "pydantic", "safetensors", "scikit-l
 
 
 class Recorder:
-    """The files of one run, from its start to its end. Making one creates the run directory."""
+    """The files of one run, from its start to its end. Making one creates the run directory; `start` comes next."""
 
     def __init__(
         self,
         experiment: "Experiment[ExperimentArgs]",
         options: RunOptions,
-        launch: Launch,
         terminal: Terminal,
         trackers: list[Tracker],
     ) -> None:
@@ -50,22 +60,26 @@ class Recorder:
         self.checkpoints = CheckpointStore(self.directory.checkpoints_path)
         self.throttle = ThrottledPlot()
         self.trackers = GuardedTrackers(trackers, terminal.warn, secrets=self.secrets)
-        self._status = ""
+        self.record = RunRecord.start(
+            self.directory.record_path, secrets=self.secrets, experiment_id=args.experiment_id
+        )
+        self._progress: Progress[Any] | None = None
+        self._loss = math.nan
+        self._main_metric = ""
         self._epoch_started = time.perf_counter()
-        self._write_start(args, machine, launch)
 
-    def _write_start(self, args: ExperimentArgs, machine: MachineConfig, launch: Launch) -> None:
-        config, splits = args.model_dump(mode="json"), self.experiment.splits
+    def start(self, launch: Launch) -> None:
+        """Write what is known before the first step, and tell the trackers."""
+        args, machine, splits = self.experiment.args, self.experiment.machine, self.experiment.splits
+        config = canonical(args)
         self.directory.write_args(config)
         self.directory.write_command(
             launch.program, cwd=launch.cwd, flags=launch.flags, typed=launch.typed, secrets=self.secrets
         )
-        self.record = RunRecord.start(
-            self.directory.record_path,
-            secrets=self.secrets,
-            experiment_id=args.experiment_id,
-            options=self.options.model_dump(mode="json"),
-            machine=machine.model_dump(mode="json"),
+        self.directory.steps_path.touch()
+        self.record.update(
+            options=canonical(self.options),
+            machine=canonical(machine),
             versions=versions(_PACKAGES),
             host=host(),
             device=describe(self.experiment.device),
@@ -87,12 +101,14 @@ class Recorder:
     def watch(self, loader: Loader, position: Position, split: str) -> Progress[Any]:
         if split in self.experiment.splits.train:
             self._epoch_started = time.perf_counter()
-        title = f"epoch {position.epoch}/{self.experiment.args.epochs} {split}"
-        progress = self.terminal.progress(loader, total=loader.num_batches, title=title)
-        progress.status = self._status
-        return progress
+        place = f"epoch {position.epoch}/{self.experiment.args.epochs} " if position.epoch else ""
+        self._progress = self.terminal.progress(loader, total=loader.num_batches, title=f"{place}{split}")
+        self._show_status()
+        return self._progress
 
     def step(self, position: Position, values: dict[str, float]) -> None:
+        self._loss = values["loss"]
+        self._show_status()
         memory = peak_memory_bytes(self.experiment.device)
         self.steps.append({"step": position.step, "epoch": position.epoch, **values, "memory": memory})
         self.trackers.log_step(position.step, values)
@@ -113,7 +129,7 @@ class Recorder:
         self.checkpoints.save(position.step, position.epoch, flatten_state(state()), full, improved)
         self.trackers.log_epoch(position.epoch, position.step, {**full, "learning_rate": learning_rate})
         self._show_epoch(position.epoch, results, improved)
-        self.throttle.maybe_draw(self.draw_history)
+        self.throttle.maybe_draw(lambda: self.draw("history.png", self.draw_history))
 
     def _show_epoch(self, epoch: int, results: dict[str, dict[str, float]], improved: bool) -> None:
         shown = [
@@ -122,14 +138,19 @@ class Recorder:
         ]
         epochs = self.experiment.args.epochs
         seconds = time.perf_counter() - self._epoch_started
-        self.terminal.line(
-            f"epoch {epoch:>{len(str(epochs))}}/{epochs}  {'  '.join(shown)}  {seconds:.1f} s{'  best' if improved else ''}"
-        )
+        facts = [f"epoch {epoch:>{len(str(epochs))}}/{epochs}", *shown, f"{seconds:.1f} s", *["best"] * improved]
+        self.terminal.line("  ".join(facts))
         if self.experiment.best_metric is not None:
             name = self.experiment.best_metric[0]
             split, _, metric = name.partition("/")
             if metric in results.get(split, {}):
-                self._status = f"{name} {results[split][metric]:.4f}"
+                self._main_metric = f"{name} {results[split][metric]:.4f}"
+
+    def _show_status(self) -> None:
+        """The newest training loss and main metric beside the bar."""
+        if self._progress is not None:
+            loss = f"loss {self._loss:.4g}" if math.isfinite(self._loss) else ""
+            self._progress.status = "  ".join(filter(None, [loss, self._main_metric]))
 
     # -- what the session tells
 
@@ -155,6 +176,7 @@ class Recorder:
 
     def finish(self, result: RunResult) -> None:
         """The run ended well."""
+        self.terminal.note(result.summary())
         self.trackers.finish("finished", _numbers(result), result.plots)
         self.record.finish("finished", result=result.to_json())
         self._close()
@@ -162,10 +184,13 @@ class Recorder:
     def fail(self, error: BaseException) -> None:
         """The run ended otherwise: keep what there is."""
         is_interrupt = not isinstance(error, Exception)
-        with contextlib.suppress(Exception):
-            self.draw("history.png", self.draw_history)
+        if self._progress is not None:
+            self._progress.close()
         text = f"{type(error).__name__}: {error}".rstrip(": ")
-        self.terminal.line(f"{'interrupted' if is_interrupt else 'failed'}: {text}; kept in {self.directory.path}")
+        self.terminal.error(f"{'interrupted' if is_interrupt else 'failed'}: {text}; kept in {self.directory.path}")
+        if not is_interrupt:
+            self.terminal.note("".join(traceback.format_exception(error)).rstrip())
+        self.draw("history.png", self.draw_history)
         self.trackers.finish("interrupted" if is_interrupt else "failed", {}, _existing([self.directory.plot_path]))
         self.record.finish("interrupted" if is_interrupt else "failed", error=text)
         self._close()

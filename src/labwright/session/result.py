@@ -41,14 +41,16 @@ class RunResult:
         """The result as a person wants to read it, a fact a line."""
         rows = [(f"test {name}", f"{value:.4f}") for name, value in self.test.items()]
         if self.best_metric is not None and self.best_value is not None:
-            rows.append(("best epoch", f"{self.best_epoch} of {self.epochs} ({self.best_metric} {self.best_value:.4f})"))
+            best = f"{self.best_epoch} of {self.epochs} ({self.best_metric} {self.best_value:.4f})"
+            rows.append(("best epoch", best))
         speed = f" ({self.samples_per_second:,.0f} training samples/s)" if self.samples_per_second else ""
         rows.append(("time", f"{self.seconds:.1f} s{speed}"))
         rows.append(("run directory", str(self.run_dir)))
         rows += [("picture", str(plot)) for plot in self.plots]
         rows += [("warning", text) for text in self.warnings]
         width = max(len(name) for name, _ in rows)
-        return "\n".join([f"{self.experiment_id} on {self.dataset}", *(f"  {name:<{width}}  {value}" for name, value in rows)])
+        lines = [f"  {name:<{width}}  {value}" for name, value in rows]
+        return "\n".join([f"{self.experiment_id} on {self.dataset}", *lines])
 
 
 def flat(results: dict[str, dict[str, float]], usual: str) -> dict[str, float]:
@@ -64,5 +66,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}  # pyright: ignore[reportUnknownVariableType]
-    return [_plain(part) for part in value] if isinstance(value, list) else value  # pyright: ignore[reportUnknownVariableType]
+        return {key: _plain(part) for key, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, list) else value

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labwright.args import ExperimentArgs, RunOptions
+from labwright.runs import copied_to
 from labwright.runs.plots import plot_batch_histograms
 from labwright.runs.terminal import Terminal
 from labwright.trackers import Tracker
@@ -42,13 +43,15 @@ def run_session(
     trackers = _trackers(experiment, options, terminal)
     for warning in prepared.warnings:
         terminal.warn(warning)
-    recorder = Recorder(experiment, options, launch or Launch(), terminal, trackers)
-    try:
-        result = _Session(experiment, options, prepared, recorder, started).run()
-    except BaseException as error:
-        recorder.fail(error)
-        raise
-    recorder.finish(result)
+    recorder = Recorder(experiment, options, terminal, trackers)
+    with copied_to(recorder.log):
+        try:
+            recorder.start(launch or Launch())
+            result = _Session(experiment, options, prepared, recorder, started).run()
+        except BaseException as error:
+            recorder.fail(error)
+            raise
+        recorder.finish(result)
     experiment.on_run_end(result)
     return result
 
@@ -116,9 +119,7 @@ class _Session:
         minimize = best is None or best[1]
         patience = args.early_stopping_patience
         stopping = (
-            None
-            if patience is None
-            else EarlyStopping(patience, minimize=minimize, delta=args.early_stopping_delta)
+            None if patience is None else EarlyStopping(patience, minimize=minimize, delta=args.early_stopping_delta)
         )
         return TrainLoop(
             self.experiment,
@@ -162,17 +163,19 @@ class _Session:
     def _val_results(self, loop: TrainLoop) -> dict[str, dict[str, float]]:
         """The validation metrics of the epoch whose weights are returned, from the history."""
         epoch = self._weights_epoch(loop)
-        rows = [row for row in self.recorder.history.rows if row["epoch"] == epoch and row["split"] in self.prepared.val]
-        return {row["split"]: row["metrics"] for row in rows}
+        rows = [row for row in self.recorder.history.rows if row["epoch"] == epoch]
+        return {row["split"]: row["metrics"] for row in rows if row["split"] in self.prepared.val}
 
     def _test(self, loop: TrainLoop) -> dict[str, dict[str, float]]:
         epoch = self._weights_epoch(loop)
         results = loop.evaluate(self.prepared.test)
+        rows = self.recorder.history.rows
+        step = next((row["step"] for row in rows if row["epoch"] == epoch), loop.position.step)
         for split, metrics in results.items():
-            self.recorder.history.append(epoch, loop.position.step, split, metrics)
+            self.recorder.history.append(epoch, step, split, metrics)
         if results:
             full = {f"{split}/{name}": value for split, metrics in results.items() for name, value in metrics.items()}
-            self.recorder.trackers.log_epoch(epoch, loop.position.step, full)
+            self.recorder.trackers.log_epoch(epoch, step, full)
         self.experiment.on_test_end(results)
         return results
 
@@ -198,7 +201,7 @@ class _Session:
         return {name: predict(self.experiment, dataset, loaders[name]) for name, dataset in chosen.items()}
 
     def _draw_histograms(self) -> list[Path]:
-        """histogram_<metric>.png: each metric over the batches of every split, with the weights that the run returns."""
+        """histogram_<metric>.png: each metric over the batches of every split, with the weights the run returns."""
         experiment = self.experiment
         values: dict[str, dict[str, list[float]]] = {}
         sets = {**experiment.splits.train, **experiment.splits.val, **experiment.splits.test}

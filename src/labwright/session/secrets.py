@@ -24,8 +24,8 @@ def _inside(value: Any) -> Iterator[str]:
         for name in type(value).model_fields:
             yield from _inside(getattr(value, name))
     elif isinstance(value, dict):
-        for part in value.values():  # pyright: ignore[reportUnknownVariableType]
+        for part in value.values():
             yield from _inside(part)
     elif isinstance(value, (list, tuple, set, frozenset)):
-        for part in value:  # pyright: ignore[reportUnknownVariableType]
+        for part in value:
             yield from _inside(part)
