@@ -1,0 +1,13 @@
+"""Run an experiment of this lab: `python run.py --experiment_id=mnist`; alone it lists them."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))
+
+from labwright.cli import main
+
+from lab.registry import EXPERIMENTS
+
+if __name__ == "__main__":
+    main(EXPERIMENTS)
