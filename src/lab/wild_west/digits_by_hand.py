@@ -30,13 +30,15 @@ def main() -> float:
 
     for epoch in range(1, EPOCHS + 1):
         train.set_epoch(epoch)
+        total = 0.0
         for batch in train:
             loss = F.cross_entropy(model(batch["input"]), batch["target"])
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             scheduler.step()
-        print(f"epoch {epoch:>2}: last loss {loss.item():.4f}")
+            total += loss.item()
+        print(f"epoch {epoch:>2}: training loss {total / train.num_batches:.4f}")
 
     model.eval()
     with torch.inference_mode():

@@ -1,0 +1,39 @@
+"""Scripts and notebooks outside the framework: each runs as it stands."""
+
+import runpy
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from lab.experiments.digits import DigitsArgs
+from labwright import MachineConfig
+from labwright.models import MLPArgs
+
+WILD_WEST = Path(__file__).parents[2] / "src" / "lab" / "wild_west"
+NOTEBOOK = WILD_WEST / "read_a_run.ipynb"
+
+
+def test_digits_by_hand_learns_the_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert runpy.run_path(str(WILD_WEST / "digits_by_hand.py"))["main"]() > 0.9
+
+
+def test_the_notebook_is_stored_without_outputs() -> None:
+    cells = [cell for cell in nbformat.read(NOTEBOOK, as_version=4).cells if cell.cell_type == "code"]
+    assert cells and not any(cell.outputs or cell.execution_count for cell in cells)
+
+
+@pytest.mark.slow
+def test_the_notebook_reads_a_run_and_shows_its_model_at_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = MachineConfig(results_dir=tmp_path, use_cuda=False)
+    result = DigitsArgs(epochs=2, model=MLPArgs(hidden_sizes=[32])).build(machine).run()
+    monkeypatch.setenv("RUN_DIR", str(result.run_dir))
+    monkeypatch.delenv("MPLBACKEND")  # the notebook's own shows pictures in place
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(WILD_WEST)}}).execute()
+    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    said = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")
+    assert "digits on scikit-learn digits" in said and f"'accuracy': {result.test['accuracy']}" in said
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
