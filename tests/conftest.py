@@ -5,7 +5,7 @@ import io
 import json
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 RUN_PY = Path(__file__).parents[1] / "run.py"
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; pytest-xdist fills the cores
 
 
 @pytest.fixture(autouse=True)
@@ -106,13 +108,3 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("labwright.session.recorder.plot_history", leave_out)
     monkeypatch.setattr("labwright.experiment.Experiment.plot", leave_out)
-
-
-@pytest.fixture
-def tree() -> Callable[[Path], Mapping[str, bytes]]:
-    """Every file below a folder with its content."""
-
-    def read(folder: Path) -> dict[str, bytes]:
-        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-    return read

@@ -22,7 +22,7 @@ def write_lab(folder: Path) -> str:
     target = folder.expanduser().resolve()
     try:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise UserError(f"new: {folder} is not empty; name a new or an empty folder")
+            raise UserError(f"new: {folder} exists and is not an empty folder; name another")
         _write_whole(target)
     except OSError as error:
         raise UserError(f"new: {folder} cannot be written ({error.strerror or error})") from None
