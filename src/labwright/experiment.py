@@ -2,8 +2,9 @@
 
 Everything has a default that can be overridden alone:
 
-    build_datasets -> build_model -> build_optimizer -> build_scheduler -> build_metrics     once, before the first step
+    build_datasets -> build_model -> build_optimizer -> build_scheduler                      once, before the first step
     build_loader                                                                             for each dataset
+    build_metrics                                                                            for each pass over a split
     prepare_batch -> train_batch (compute_loss, backward, step)                              for each training batch
     prepare_batch -> eval_batch (compute_loss)                                               for each other batch
     prepare_batch -> predict_batch                                                           after training

@@ -49,7 +49,6 @@ class Recorder:
         self.experiment = experiment
         self.options = options
         self.terminal = terminal
-        self.started = time.perf_counter()
         self.secrets = secrets_of(machine, options, args)
         subdir = str(options.results_subdir) if options.results_subdir else None
         self.directory = RunDirectory.create(machine.results_dir, args.experiment_id, subdir)
@@ -99,7 +98,7 @@ class Recorder:
     # -- what the loop tells
 
     def watch(self, loader: Loader, position: Position, split: str) -> Progress[Any]:
-        if split in self.experiment.splits.train:
+        if split == next(iter(self.experiment.splits.train)):
             self._epoch_started = time.perf_counter()
         place = f"epoch {position.epoch}/{self.experiment.args.epochs} " if position.epoch else ""
         self._progress = self.terminal.progress(loader, total=loader.num_batches, title=f"{place}{split}")

@@ -1,0 +1,138 @@
+"""What is refused before anything is written."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labwright.args import MachineConfig, RunOptions, UserError
+from labwright.datasets import Splits
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
+
+@pytest.fixture
+def refused(make: Callable[..., Any], tmp_path: Path) -> Callable[..., str]:
+    """The one line with which a run is refused, having left nothing."""
+
+    def run(*kind: Any, options: RunOptions | None = None, **fields: Any) -> str:
+        experiment = make(*kind, **fields)
+        with pytest.raises(UserError) as refusal:
+            experiment.run(options)
+        assert not (tmp_path / "results").exists()
+        assert "\n" not in str(refusal.value)
+        return str(refusal.value)
+
+    return run
+
+
+@pytest.fixture
+def unvalidated(points: Any) -> Any:
+    class Unvalidated(points):
+        def build_datasets(self) -> Splits:
+            return replace(super().build_datasets(), val={})
+
+    return Unvalidated
+
+
+@pytest.mark.parametrize("name", ["acuracy", "val/acuracy", "test/accuracy", "loss/val", "/loss"])
+def test_unknown_metric_lists_the_known_ones(refused: Callable[..., str], name: str) -> None:
+    line = refused(best_model_metric=name)
+    assert repr(name) in line
+    assert "val/loss, val/accuracy, train/loss, train/accuracy" in line
+
+
+def test_unknown_metric_is_refused_without_a_validation_set_too(refused: Callable[..., str], unvalidated: Any) -> None:
+    assert "known: loss, accuracy" in refused(unvalidated, best_model_metric="acuracy")
+
+
+def test_early_stopping_needs_validation(refused: Callable[..., str], unvalidated: Any) -> None:
+    assert "--early_stopping_patience needs a validation set" in refused(unvalidated, early_stopping_patience=2)
+
+
+def test_plateau_needs_validation(refused: Callable[..., str], unvalidated: Any) -> None:
+    assert "--scheduler=plateau" in refused(unvalidated, scheduler={"kind": "plateau"})
+
+
+def test_without_validation_the_last_weights_are_kept_with_a_warning(
+    make: Callable[..., Any], unvalidated: Any
+) -> None:
+    result = make(unvalidated).run()
+    assert result.best_epoch == result.epochs == 2 and result.best_metric is None
+    assert any("no validation set" in text for text in result.warnings)
+
+
+def test_training_metric_may_decide_without_validation(make: Callable[..., Any], unvalidated: Any) -> None:
+    result = make(unvalidated, best_model_metric="train/loss", early_stopping_patience=2).run()
+    assert result.best_metric == "train/loss"
+
+
+def test_split_that_is_another_one_is_refused(refused: Callable[..., str], points: Any) -> None:
+    class Leaking(points):
+        def build_datasets(self) -> Splits:
+            splits = super().build_datasets()
+            return replace(splits, test={"test": splits.train["train"]})
+
+    line = refused(Leaking, options=RunOptions(overlap="allow"))
+    assert "train" in line and "test" in line and "same" in line
+
+
+def test_two_datasets_of_one_name_are_refused(refused: Callable[..., str], points: Any) -> None:
+    class Twice(points):
+        def build_datasets(self) -> Splits:
+            splits = super().build_datasets()
+            return replace(splits, test={"val": splits.test["test"]})
+
+    assert "'val'" in refused(Twice)
+
+
+def test_nothing_to_train_on_is_refused(refused: Callable[..., str], points: Any) -> None:
+    class Empty(points):
+        def build_datasets(self) -> Splits:
+            return replace(super().build_datasets(), train={})
+
+    assert "no training set" in refused(Empty)
+
+
+@pytest.mark.parametrize("folder", ["file", "file/below", "/proc", "/proc/self/results", "/dev/null/results"])
+def test_results_that_cannot_be_written_are_refused(points: Any, points_args: Any, tmp_path: Path, folder: str) -> None:
+    (tmp_path / "file").write_text("in its place")
+    with pytest.raises(UserError, match="cannot write to results directory .* --results_dir"):
+        points(points_args(), MachineConfig(results_dir=tmp_path / folder)).run()
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("folder", ["../elsewhere", "/elsewhere", "a/../../b"])
+def test_subfolder_stays_inside_the_results(refused: Callable[..., str], folder: str) -> None:
+    assert "results_subdir" in refused(options=RunOptions(results_subdir=Path(folder)))
+
+
+def test_gpu_that_is_not_there_is_refused(points: Any, points_args: Any, tmp_path: Path) -> None:
+    import torch
+
+    if torch.accelerator.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(UserError, match="no GPU.*--use_cuda=false"):
+        points(points_args(), MachineConfig(results_dir=tmp_path / "results", use_cuda=True)).run()
+
+
+@pytest.mark.parametrize("spec", ["nowhere", {"boddy": "nowhere"}, {"body": "nowhere"}])
+def test_missing_weights_are_refused(refused: Callable[..., str], spec: Any) -> None:
+    line = refused(from_checkpoint=spec)
+    assert ("boddy" in line and "body" in line) if "boddy" in spec else "nowhere" in line
+
+
+def test_pickle_posing_as_a_checkpoint_is_not_executed(refused: Callable[..., str], tmp_path: Path) -> None:
+    trap = tmp_path / "touched"
+    content = f"cposix\nsystem\n(S'touch {trap}'\ntR.".encode()
+    for name in ("weights.pt", "weights.safetensors"):
+        (tmp_path / name).write_bytes(content)
+        assert name in refused(from_checkpoint=str(tmp_path / name))
+    assert not trap.exists()
+
+
+def test_missing_tracker_is_found_before_the_run(refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labwright.trackers.base.find_spec", lambda name: None)
+    assert "tensorboard is not installed" in refused(options=RunOptions(use_tensorboard=True))

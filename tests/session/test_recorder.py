@@ -1,0 +1,206 @@
+"""What is kept when a run does not end well, and what is shown of one that does."""
+
+import json
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from labwright.args import RunOptions, UserError
+from labwright.runs.terminal import Terminal
+from labwright.train import NonFiniteLoss
+
+
+def record(folder: Path) -> dict[str, Any]:
+    [path] = folder.glob("results/points/*/run.json")
+    return {**json.loads(path.read_text()), "run_dir": path.parent}
+
+
+def epochs_and_splits(run: Path) -> list[tuple[int, str]]:
+    rows = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    return [(row["epoch"], row["split"]) for row in rows]
+
+
+@pytest.fixture
+def stopped(make: Callable[..., Any], points: Any) -> Callable[[BaseException], Any]:
+    """An experiment in whose second epoch something is raised."""
+
+    def build(error: BaseException) -> Any:
+        class Stopped(points):
+            def on_epoch_start(self, epoch: int) -> None:
+                if epoch == 2:
+                    raise error
+
+        return make(Stopped, epochs=3)
+
+    return build
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (KeyboardInterrupt(), "interrupted"),
+        (SystemExit(3), "interrupted"),
+        (ZeroDivisionError("by hand"), "failed"),
+        (UserError("the disk is full"), "failed"),
+    ],
+)
+def test_what_stops_a_run_keeps_what_there_was(
+    stopped: Callable[..., Any], tmp_path: Path, error: BaseException, status: str
+) -> None:
+    with pytest.raises(type(error)):
+        stopped(error).run()
+    kept = record(tmp_path)
+    run = kept["run_dir"]
+    assert kept["status"] == status and kept["ended_at"] is not None
+    assert kept["error"].startswith(type(error).__name__)
+    assert epochs_and_splits(run) == [(1, "train"), (1, "val")]
+    assert (run / "history.png").stat().st_size > 1000
+    index = json.loads((run / "checkpoints" / "index.json").read_text())
+    assert index["last"]["epoch"] == 1 and (run / "checkpoints" / index["last"]["file"]).is_file()
+    assert (f"{status}: " in (run / "log.txt").read_text()) and str(run) in (run / "log.txt").read_text()
+
+
+def test_log_has_the_traceback_of_an_error_and_none_of_an_interrupt(
+    stopped: Callable[..., Any], tmp_path: Path
+) -> None:
+    with pytest.raises(ZeroDivisionError):
+        stopped(ZeroDivisionError("by hand")).run()
+    log = record(tmp_path)["run_dir"] / "log.txt"
+    assert "Traceback (most recent call last)" in log.read_text() and "on_epoch_start" in log.read_text()
+
+
+def test_interrupt_before_the_first_epoch_leaves_a_record(
+    make: Callable[..., Any], points: Any, tmp_path: Path
+) -> None:
+    class Impatient(points):
+        def on_run_start(self, run: Any) -> None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make(Impatient).run()
+    assert record(tmp_path)["status"] == "interrupted"
+
+
+def test_interrupt_while_a_tracker_starts_leaves_a_record(
+    make: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(self: Any, run: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("labwright.trackers.TensorBoardTracker.start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        make().run(RunOptions(use_tensorboard=True))
+    assert record(tmp_path)["status"] == "interrupted"
+
+
+def test_data_and_parts_that_fail_leave_no_directory(make: Callable[..., Any], points: Any, tmp_path: Path) -> None:
+    class Broken(points):
+        def build_model(self) -> Any:
+            raise RuntimeError("no model")
+
+    with pytest.raises(RuntimeError, match="no model"):
+        make(Broken).run()
+    assert not (tmp_path / "results").exists()
+
+
+def test_nan_loss_stops_the_run_and_is_not_checkpointed(make: Callable[..., Any], points: Any, tmp_path: Path) -> None:
+    class Exploding(points):
+        def compute_loss(self, batch: Any) -> Any:
+            loss = super().compute_loss(batch)
+            return loss if self.epoch < 2 or not self.model.training else loss._replace(value=loss.value * torch.nan)
+
+        def on_epoch_start(self, epoch: int) -> None:
+            self.epoch = epoch
+
+    with pytest.raises(NonFiniteLoss, match="epoch 2.*learning rate"):
+        make(Exploding, epochs=3).run()
+    kept = record(tmp_path)
+    index = json.loads((kept["run_dir"] / "checkpoints" / "index.json").read_text())
+    assert kept["status"] == "failed" and index["last"]["epoch"] == 1
+    assert epochs_and_splits(kept["run_dir"]) == [(1, "train"), (1, "val")]
+
+
+def test_weights_that_the_last_step_of_an_epoch_spoiled_are_not_checkpointed(
+    make: Callable[..., Any], points: Any, tmp_path: Path
+) -> None:
+    """The loss of the last step is finite, and the weights after it are not."""
+
+    class Spoiling(points):
+        def train_batch(self, batch: Any) -> Any:
+            loss = super().train_batch(batch)
+            with torch.no_grad():
+                self.model.head.weight.fill_(torch.inf)
+            return loss
+
+    with pytest.raises(NonFiniteLoss, match="head.weight"):
+        make(Spoiling, batch_size=60).run()
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_nan_in_validation_alone_is_never_the_best(make: Callable[..., Any], points: Any) -> None:
+    class Undefined(points):
+        def eval_batch(self, batch: Any) -> Any:
+            return super().eval_batch(batch)._replace(value=torch.tensor(torch.nan))
+
+    result = make(Undefined).run()
+    assert result.best_epoch == 2 and result.best_value is None
+    assert json.loads((result.run_dir / "run.json").read_text())["result"]["test"]["loss"] is None
+
+
+def test_picture_that_fails_is_a_warning(make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr("labwright.session.recorder.plot_history", fail)
+    monkeypatch.setattr("labwright.runs.plots.throttle.ThrottledPlot.maybe_draw", lambda self, draw: draw())
+    shown = StringIO()
+    result = make().run(terminal=Terminal(shown))
+    assert result.test
+    assert "history.png could not be drawn: RuntimeError: no font" in shown.getvalue()
+
+
+def test_what_hooks_print_is_in_the_log(make: Callable[..., Any], points: Any) -> None:
+    class Talking(points):
+        def on_epoch_end(self, epoch: int, results: Any) -> None:
+            print(f"epoch {epoch}: all is well")
+
+    log = (make(Talking).run().run_dir / "log.txt").read_text()
+    assert "epoch 1: all is well" in log and "epoch 2: all is well" in log
+
+
+def test_each_epoch_leaves_one_line(make: Callable[..., Any]) -> None:
+    shown = StringIO()
+    make(epochs=12).run(terminal=Terminal(shown))
+    lines = [line for line in shown.getvalue().splitlines() if line.startswith("epoch ")]
+    assert len(lines) == 12
+    assert lines[0].startswith("epoch  1/12  train loss ") and "  val loss " in lines[0] and " accuracy " in lines[0]
+    assert lines[0].endswith("best")
+
+
+def test_bar_shows_loss_and_main_metric(make: Callable[..., Any]) -> None:
+    experiment = make(epochs=2, batch_size=20, best_model_metric="accuracy")
+    seen: list[str] = []
+
+    class Watching(Terminal):
+        def progress(self, batches: Any, *, total: int, title: str) -> Any:
+            progress = super().progress(batches, total=total, title=title)
+            seen.append(f"{title}: {progress.status}")
+            self.shown = progress
+            return progress
+
+    terminal = Watching(StringIO())
+    experiment.run(RunOptions(log_every_n_steps=2), terminal=terminal)
+    assert seen[0].startswith("epoch 1/2 train") and seen[2].startswith("epoch 2/2 train")
+    assert "loss 0." in terminal.shown.status and "val/accuracy 0." in terminal.shown.status
+
+
+def test_failing_run_says_where_it_is_kept_even_when_quiet(stopped: Callable[..., Any], tmp_path: Path) -> None:
+    shown = StringIO()
+    with pytest.raises(ZeroDivisionError):
+        stopped(ZeroDivisionError("by hand")).run(terminal=Terminal(shown, quiet=True))
+    [line] = shown.getvalue().splitlines()
+    assert line == f"failed: ZeroDivisionError: by hand; kept in {record(tmp_path)['run_dir']}"
