@@ -5,8 +5,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))
 
-from lab.registry import EXPERIMENTS  # noqa: E402
-from labwright.cli import main  # noqa: E402
+from lab.registry import EXPERIMENTS
+from labwright.cli import main
 
 if __name__ == "__main__":
     main(EXPERIMENTS)

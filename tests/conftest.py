@@ -5,7 +5,7 @@ import io
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,3 +108,13 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("labwright.session.recorder.plot_history", leave_out)
     monkeypatch.setattr("labwright.experiment.Experiment.plot", leave_out)
+
+
+@pytest.fixture
+def tree() -> Callable[[Path], Mapping[str, bytes]]:
+    """Every file below a folder with its content."""
+
+    def read(folder: Path) -> dict[str, bytes]:
+        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    return read

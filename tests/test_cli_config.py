@@ -82,7 +82,6 @@ class TestConfig:
         assert list((tmp_path / "sub" / "here" / "digits").iterdir())
         assert not (tmp_path / "sub" / "config.yaml").exists()
 
-    @pytest.mark.xfail(strict=True, reason="`anchored` does not expand ~")
     def test_home_is_understood(
         self, command_line: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

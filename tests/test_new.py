@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -46,6 +45,11 @@ def python(*words: str, at: Path, library: Path = ROOT / "src") -> subprocess.Co
     )
 
 
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder with its content."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """labwright alone, as pip installs it."""
@@ -54,9 +58,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_lab_is_written_and_the_next_commands_are_said(
-    tmp_path: Path, tree: Callable[[Path], Mapping[str, bytes]]
-) -> None:
+def test_lab_is_written_and_the_next_commands_are_said(tmp_path: Path) -> None:
     said = write_lab(tmp_path / "deep" / "My lab")
     assert set(tree(tmp_path / "deep" / "My lab")) == LAB
     assert f"cd '{tmp_path}/deep/My lab'\n  python run.py --experiment_id=spirals" in said
@@ -69,9 +71,7 @@ def test_lab_has_this_machines_settings_as_an_example(tmp_path: Path) -> None:
     assert example == (ROOT / "config.yaml.example").read_text(encoding="utf-8")
 
 
-def test_empty_folder_is_filled_and_stays_the_same_folder(
-    tmp_path: Path, tree: Callable[[Path], Mapping[str, bytes]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_empty_folder_is_filled_and_stays_the_same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "mylab"
     folder.mkdir()
     inode = folder.stat().st_ino
@@ -82,9 +82,7 @@ def test_empty_folder_is_filled_and_stays_the_same_folder(
 
 
 @pytest.mark.parametrize("name", ["full", "full/file", "full/file/below"])
-def test_place_that_is_taken_is_refused_and_left_alone(
-    name: str, tmp_path: Path, tree: Callable[[Path], Mapping[str, bytes]]
-) -> None:
+def test_place_that_is_taken_is_refused_and_left_alone(name: str, tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("mine")
     with pytest.raises(UserError, match=r"^new: .* (exists and is not an empty folder|cannot be written)"):
@@ -152,9 +150,7 @@ def test_lab_trains_and_passes_its_test(tmp_path: Path, library: Path) -> None:
 
 
 @pytest.mark.slow
-def test_wheel_holds_labwright_alone_and_writes_a_lab(
-    tmp_path: Path, tree: Callable[[Path], Mapping[str, bytes]]
-) -> None:
+def test_wheel_holds_labwright_alone_and_writes_a_lab(tmp_path: Path) -> None:
     source = tmp_path / "source"
     skip = shutil.ignore_patterns("*.egg-info")
     shutil.copytree(ROOT / "src", source / "src", ignore=skip)

@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from .experiment import Experiment as Experiment
     from .runs import open_run as open_run
     from .session import RunResult as RunResult
-
-__getattr__, __dir__, __all__ = lazy_names(
-    __name__,
-    {
-        "Args": ".args",
-        "Experiment": ".experiment",
-        "ExperimentArgs": ".args",
-        "MachineConfig": ".args",
-        "RunOptions": ".args",
-        "RunResult": ".session",
-        "main": ".cli",
-        "open_run": ".runs",
-    },
-)
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            "Args": ".args",
+            "Experiment": ".experiment",
+            "ExperimentArgs": ".args",
+            "MachineConfig": ".args",
+            "RunOptions": ".args",
+            "RunResult": ".session",
+            "main": ".cli",
+            "open_run": ".runs",
+        },
+    )

@@ -104,10 +104,15 @@ def _registry_of_project() -> Registry:
 
 
 def _find_id(words: list[str], registry: Registry, *, runs_alone: bool) -> str | None:
-    """The experiment asked for: by flag, else environment, else --config file.
+    """The experiment asked for; where there is only one, flags mean it, with `runs_alone` an empty line too."""
+    named = _named_id(words)
+    if named is not None or len(registry) > 1 or not (words or runs_alone):
+        return named
+    return next(iter(registry), None)
 
-    Where there is only one, flags mean it, and with `runs_alone` an empty line does too.
-    """
+
+def _named_id(words: list[str]) -> str | None:
+    """The experiment that a flag, else the environment, else a --config file names."""
     from labwright.args.files import load_file
 
     given = flag_values(words, "experiment_id")
@@ -120,9 +125,7 @@ def _find_id(words: list[str], registry: Registry, *, runs_alone: bool) -> str |
         found = load_file(Path(name)).get("experiment_id")
         if isinstance(found, str):
             return found
-    if len(registry) > 1 or not (words or runs_alone):
-        return None
-    return next(iter(registry), None)
+    return None
 
 
 def _overview(registry: Registry, prog: str) -> None:
@@ -167,7 +170,7 @@ def _experiment(
     files = [File(config_file, schema="machine")] if config_file.is_file() else []
     reading = read(
         {"experiment": model, "machine": machine_model, "this run": RunOptions},
-        [*words, f"--experiment_id={experiment_id}"],
+        words if _named_id(words) else [*words, f"--experiment_id={experiment_id}"],
         prog=prog,
         env_prefix=ENV_PREFIX,
         files=files,

@@ -13,19 +13,21 @@ if TYPE_CHECKING:
     from .options import RunOptions as RunOptions
     from .read import parse as parse
     from .registry import Registry as Registry
+    from .registry import resolve as resolve
     from .shell import completion as completion
-
-__getattr__, __dir__, __all__ = lazy_names(
-    __name__,
-    {
-        "Args": ".base",
-        "ArgsError": ".errors",
-        "ExperimentArgs": ".experiment",
-        "MachineConfig": ".machine",
-        "Registry": ".registry",
-        "RunOptions": ".options",
-        "UserError": ".errors",
-        "completion": ".shell",
-        "parse": ".read",
-    },
-)
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            "Args": ".base",
+            "ArgsError": ".errors",
+            "ExperimentArgs": ".experiment",
+            "MachineConfig": ".machine",
+            "Registry": ".registry",
+            "RunOptions": ".options",
+            "UserError": ".errors",
+            "completion": ".shell",
+            "parse": ".read",
+            "resolve": ".registry",
+        },
+    )

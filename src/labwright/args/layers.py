@@ -179,15 +179,22 @@ class Layers:
         guess = nearest(key, [name for draft in known for name in draft.nodes])
         return f"unknown key{f'; did you mean {guess}?' if guess else ''}"
 
+    def _variable(self, node: Node) -> str:
+        """The environment variable that sets `node`."""
+        return f"{self.env_prefix}{node.path.replace('.', '__').upper()}"
+
     def _apply_variable(self, variable: str, text: str) -> None:
         path = variable.removeprefix(self.env_prefix or "").lower().replace("__", ".")
         source = Source("environment", variable)
         names = Names(self.drafts.values())
         node = next((node for key, node in names.paths.items() if key.lower() == path), None)
         if node is None:
-            elsewhere = names.other_variant(path, source)
-            if elsewhere:
-                self._complain(path, source, elsewhere)
+            full = [self._variable(leaf) for leaf in names.leaves.get(path, [])]
+            wrong = (
+                f"a variable needs the whole name: {' or '.join(full)}" if full else names.other_variant(path, source)
+            )
+            if wrong:
+                self._complain(path, source, wrong)
             else:
                 self._unknown_variables.append(variable)
         elif node.path in _FLAGS_ONLY:

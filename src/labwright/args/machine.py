@@ -53,7 +53,7 @@ def config_path(start: Path | None = None) -> Path:
 def anchored(machine: MachineT, folder: Path, *, names: Collection[str] | None = None) -> MachineT:
     """`machine` with the relative paths among its fields `names` (None: all) resolved from `folder`."""
     paths = {
-        name: folder / value
+        name: folder / value.expanduser()
         for name in type(machine).model_fields
         if (names is None or name in names) and isinstance(value := getattr(machine, name), Path)
     }

@@ -27,31 +27,31 @@ if TYPE_CHECKING:
     from .tensor import TensorDataset as TensorDataset
     from .tensor import limit as limit
     from .tensor import split_tensors as split_tensors
-
-__getattr__, __dir__, __all__ = lazy_names(
-    __name__,
-    {
-        "Batch": ".splits",
-        "CsvDataArgs": ".args",
-        "Dataset": ".splits",
-        "DatasetArgs": ".args",
-        "DatasetUnion": ".args",
-        "DatasetView": ".tensor",
-        "DiabetesDataArgs": ".args",
-        "DigitsDataArgs": ".args",
-        "DownloadError": ".download",
-        "FashionMnistDataArgs": ".args",
-        "HuggingFaceDataArgs": ".args",
-        "MnistDataArgs": ".args",
-        "Splits": ".splits",
-        "TensorDataset": ".tensor",
-        "check_overlap": ".overlap",
-        "download": ".download",
-        "from_huggingface": ".huggingface",
-        "get_sample": ".splits",
-        "limit": ".tensor",
-        "read_idx": ".idx",
-        "split_indices": ".splits",
-        "split_tensors": ".tensor",
-    },
-)
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            "Batch": ".splits",
+            "CsvDataArgs": ".args",
+            "Dataset": ".splits",
+            "DatasetArgs": ".args",
+            "DatasetUnion": ".args",
+            "DatasetView": ".tensor",
+            "DiabetesDataArgs": ".args",
+            "DigitsDataArgs": ".args",
+            "DownloadError": ".download",
+            "FashionMnistDataArgs": ".args",
+            "HuggingFaceDataArgs": ".args",
+            "MnistDataArgs": ".args",
+            "Splits": ".splits",
+            "TensorDataset": ".tensor",
+            "check_overlap": ".overlap",
+            "download": ".download",
+            "from_huggingface": ".huggingface",
+            "get_sample": ".splits",
+            "limit": ".tensor",
+            "read_idx": ".idx",
+            "split_indices": ".splits",
+            "split_tensors": ".tensor",
+        },
+    )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Task = Literal["classification", "regression"]
+_SPLIT_STREAM = int.from_bytes(b"split")
 Batch = dict[str, "Tensor | list[Any]"]
 
 
@@ -96,7 +97,8 @@ def split_indices(labels: "int | np.ndarray", fractions: Sequence[float], seed: 
     same split everywhere.
     """
     classes = np.zeros(labels, dtype=np.int64) if isinstance(labels, int) else np.unique(labels, return_inverse=True)[1]
-    rng = np.random.Generator(np.random.PCG64(seed))
+    # a stream of its own: data drawn with the same seed would else be split by its own values
+    rng = np.random.Generator(np.random.PCG64([seed, _SPLIT_STREAM]))
     # random() is the generator's most stable method; permutation() may change between NumPy releases
     order = np.argsort(rng.random(len(classes)), kind="stable")
     counts = np.bincount(classes)

@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from .stock import MeanAbsoluteError as MeanAbsoluteError
     from .stock import MeanSquaredError as MeanSquaredError
     from .stock import metrics_for as metrics_for
-
-__getattr__, __dir__, __all__ = lazy_names(
-    __name__,
-    {
-        "Accuracy": ".stock",
-        "MeanAbsoluteError": ".stock",
-        "MeanSquaredError": ".stock",
-        "Metric": ".base",
-        "MetricSet": ".metric_set",
-        "WeightedMean": ".base",
-        "metrics_for": ".stock",
-    },
-)
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            "Accuracy": ".stock",
+            "MeanAbsoluteError": ".stock",
+            "MeanSquaredError": ".stock",
+            "Metric": ".base",
+            "MetricSet": ".metric_set",
+            "WeightedMean": ".base",
+            "metrics_for": ".stock",
+        },
+    )

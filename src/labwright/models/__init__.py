@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from .args import ModelUnion as ModelUnion
     from .cnn import CNN as CNN
     from .mlp import MLP as MLP
-
-__getattr__, __dir__, __all__ = lazy_names(
-    __name__,
-    {
-        "CNN": ".cnn",
-        "CNNArgs": ".args",
-        "MLP": ".mlp",
-        "MLPArgs": ".args",
-        "ModelArgs": ".args",
-        "ModelUnion": ".args",
-    },
-)
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            "CNN": ".cnn",
+            "CNNArgs": ".args",
+            "MLP": ".mlp",
+            "MLPArgs": ".args",
+            "ModelArgs": ".args",
+            "ModelUnion": ".args",
+        },
+    )

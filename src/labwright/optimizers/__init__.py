@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from .args import SGDArgs as SGDArgs
     from .base import GroupArgs as GroupArgs
     from .base import OptimizerArgs as OptimizerArgs
-
-__getattr__, __dir__, __all__ = lazy_names(
-    __name__,
-    {
-        "AdagradArgs": ".args",
-        "AdamArgs": ".args",
-        "AdamWArgs": ".args",
-        "GroupArgs": ".base",
-        "OptimizerArgs": ".base",
-        "OptimizerUnion": ".args",
-        "RMSpropArgs": ".args",
-        "SGDArgs": ".args",
-    },
-)
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            "AdagradArgs": ".args",
+            "AdamArgs": ".args",
+            "AdamWArgs": ".args",
+            "GroupArgs": ".base",
+            "OptimizerArgs": ".base",
+            "OptimizerUnion": ".args",
+            "RMSpropArgs": ".args",
+            "SGDArgs": ".args",
+        },
+    )

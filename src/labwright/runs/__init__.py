@@ -28,32 +28,32 @@ if TYPE_CHECKING:
     from .redaction import redact as redact
     from .redaction import redact_argv as redact_argv
     from .redaction import redact_text as redact_text
-
-__getattr__, __dir__, __all__ = lazy_names(
-    __name__,
-    {
-        "Best": ".history",
-        "CheckpointEntry": ".checkpoints",
-        "CheckpointStore": ".checkpoints",
-        "History": ".history",
-        "JsonlWriter": ".durable",
-        "LogFile": ".log",
-        "RunDirectory": ".directory",
-        "RunRecord": ".record",
-        "check_writable": ".directory",
-        "copied_to": ".log",
-        "git_state": ".provenance",
-        "host": ".provenance",
-        "open_run": ".directory",
-        "read_jsonl": ".durable",
-        "redact": ".redaction",
-        "redact_argv": ".redaction",
-        "redact_text": ".redaction",
-        "resolve_checkpoint": ".checkpoints",
-        "run_parent": ".directory",
-        "split_metric_name": ".history",
-        "strict_json": ".durable",
-        "versions": ".provenance",
-        "write_durably": ".durable",
-    },
-)
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            "Best": ".history",
+            "CheckpointEntry": ".checkpoints",
+            "CheckpointStore": ".checkpoints",
+            "History": ".history",
+            "JsonlWriter": ".durable",
+            "LogFile": ".log",
+            "RunDirectory": ".directory",
+            "RunRecord": ".record",
+            "check_writable": ".directory",
+            "copied_to": ".log",
+            "git_state": ".provenance",
+            "host": ".provenance",
+            "open_run": ".directory",
+            "read_jsonl": ".durable",
+            "redact": ".redaction",
+            "redact_argv": ".redaction",
+            "redact_text": ".redaction",
+            "resolve_checkpoint": ".checkpoints",
+            "run_parent": ".directory",
+            "split_metric_name": ".history",
+            "strict_json": ".durable",
+            "versions": ".provenance",
+            "write_durably": ".durable",
+        },
+    )

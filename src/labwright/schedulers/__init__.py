@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from .args import SchedulerArgs as SchedulerArgs
     from .args import SchedulerUnion as SchedulerUnion
     from .args import StepArgs as StepArgs
-
-__getattr__, __dir__, __all__ = lazy_names(
-    __name__,
-    {
-        "ConstantArgs": ".args",
-        "CosineArgs": ".args",
-        "ExponentialArgs": ".args",
-        "MultiStepArgs": ".args",
-        "OneCycleArgs": ".args",
-        "PlateauArgs": ".args",
-        "SchedulerArgs": ".args",
-        "SchedulerUnion": ".args",
-        "StepArgs": ".args",
-    },
-)
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            "ConstantArgs": ".args",
+            "CosineArgs": ".args",
+            "ExponentialArgs": ".args",
+            "MultiStepArgs": ".args",
+            "OneCycleArgs": ".args",
+            "PlateauArgs": ".args",
+            "SchedulerArgs": ".args",
+            "SchedulerUnion": ".args",
+            "StepArgs": ".args",
+        },
+    )

@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from .predictions import plot_predictions as plot_predictions
     from .result import RunResult as RunResult
     from .run import run_session as run_session
-
-__getattr__, __dir__, __all__ = lazy_names(
-    __name__,
-    {
-        "Launch": ".launch",
-        "Predictions": ".predictions",
-        "RunResult": ".result",
-        "plot_predictions": ".predictions",
-        "run_session": ".run",
-    },
-)
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            "Launch": ".launch",
+            "Predictions": ".predictions",
+            "RunResult": ".result",
+            "plot_predictions": ".predictions",
+            "run_session": ".run",
+        },
+    )

@@ -139,6 +139,9 @@ class Recorder:
         seconds = time.perf_counter() - self._epoch_started
         facts = [f"epoch {epoch:>{len(str(epochs))}}/{epochs}", *shown, f"{seconds:.1f} s", *["best"] * improved]
         self.terminal.line("  ".join(facts))
+        self._loss = next(
+            (results[split]["loss"] for split in self.experiment.splits.train if split in results), math.nan
+        )
         if self.experiment.best_metric is not None:
             name = self.experiment.best_metric[0]
             split, _, metric = name.partition("/")

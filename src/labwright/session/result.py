@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 
@@ -47,7 +48,7 @@ class RunResult:
         rows.append(("time", f"{self.seconds:.1f} s{speed}"))
         rows.append(("run directory", str(self.run_dir)))
         rows += [("picture", str(plot)) for plot in self.plots]
-        rows += [("warning", text) for text in self.warnings]
+        rows += [("warning", shorten(text, 110, placeholder=" ...")) for text in self.warnings]
         width = max(len(name) for name, _ in rows)
         lines = [f"  {name:<{width}}  {value}" for name, value in rows]
         return "\n".join([f"{self.experiment_id} on {self.dataset}", *lines])

@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from .base import Tracker as Tracker
     from .tensorboard import TensorBoardTracker as TensorBoardTracker
     from .wandb import WandbTracker as WandbTracker
-
-__getattr__, __dir__, __all__ = lazy_names(
-    __name__,
-    {
-        "GuardedTrackers": ".base",
-        "RunInfo": ".base",
-        "Status": ".base",
-        "TensorBoardTracker": ".tensorboard",
-        "Tracker": ".base",
-        "WandbTracker": ".wandb",
-    },
-)
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            "GuardedTrackers": ".base",
+            "RunInfo": ".base",
+            "Status": ".base",
+            "TensorBoardTracker": ".tensorboard",
+            "Tracker": ".base",
+            "WandbTracker": ".wandb",
+        },
+    )

@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from .predictions import plot_mistakes as plot_mistakes
     from .scatter import plot_regression as plot_regression
     from .throttle import ThrottledPlot as ThrottledPlot
-
-__getattr__, __dir__, __all__ = lazy_names(
-    __name__,
-    {
-        "ThrottledPlot": ".throttle",
-        "plot_batch_histograms": ".histograms",
-        "plot_confusion": ".confusion",
-        "plot_history": ".history",
-        "plot_mistakes": ".predictions",
-        "plot_regression": ".scatter",
-    },
-)
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            "ThrottledPlot": ".throttle",
+            "plot_batch_histograms": ".histograms",
+            "plot_confusion": ".confusion",
+            "plot_history": ".history",
+            "plot_mistakes": ".predictions",
+            "plot_regression": ".scatter",
+        },
+    )

@@ -57,7 +57,7 @@ def _draw_matrix(figure: "Figure", axes: "Axes", key: "Axes", shares: "NDArray[n
     axes.set_ylabel("True class")
     bar = figure.colorbar(image, cax=key, orientation="horizontal", ticks=[0, 0.05, 0.2, 0.5, 1])
     key.set_xticklabels(["0", "5%", "20%", "50%", "100%"])
-    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+    bar.outline.set_visible(False)
     bar.set_label("Share of the true class")
 
 
