@@ -95,7 +95,7 @@ class TestEndings:
         def late(self: Any, run: Any) -> None:
             raise UserError("the label server does not know you")
 
-        monkeypatch.setattr("labwright.Experiment.on_run_start", late)
+        monkeypatch.setattr("labwright.Experiment.on_experiment_start", late)
         ended = command_line(*DIGITS)
         assert ended.code == 1 and ended.record["status"] == "failed"
         assert "the label server does not know you" in ended.err and "Traceback" not in ended.err

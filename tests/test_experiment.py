@@ -131,7 +131,7 @@ def test_events_come_in_order(machine: MachineConfig) -> None:
     seen: list[str] = []
 
     class Watched(Experiment[SmallArgs]):
-        def on_run_start(self, run: Any) -> None:
+        def on_experiment_start(self, run: Any) -> None:
             seen.append(f"run starts, {'run.json' if run.record_path.exists() else 'nothing'} is there")
 
         def on_epoch_start(self, epoch: int) -> None:
@@ -146,7 +146,7 @@ def test_events_come_in_order(machine: MachineConfig) -> None:
         def store_model(self, path: Path) -> None:
             seen.append(f"stores {path.name}")
 
-        def on_run_end(self, result: Any) -> None:
+        def on_experiment_end(self, result: Any) -> None:
             seen.append(f"run ends: {result.epochs} epochs")
 
     Watched(SmallArgs(epochs=2), machine).run()
@@ -198,7 +198,7 @@ def test_teacher_that_follows_by_averages_needs_one_method(machine: MachineConfi
     """Someone had to copy a whole training loop for an EMA teacher."""
 
     class WithTeacher(Experiment[SmallArgs]):
-        def on_run_start(self, run: Any) -> None:
+        def on_experiment_start(self, run: Any) -> None:
             from copy import deepcopy
 
             self.teacher = deepcopy(self.model)

@@ -287,7 +287,7 @@ def test_history_is_written_epoch_by_epoch_and_survives_ctrl_c(machine: MachineC
     """history.json held every batch and was written only at the end; Ctrl-C lost everything."""
 
     class Interrupted(Experiment[SmallArgs]):
-        def on_run_start(self, run: Any) -> None:
+        def on_experiment_start(self, run: Any) -> None:
             self.path = run.path
 
         def on_epoch_end(self, epoch: int, results: Any) -> None:

@@ -8,7 +8,8 @@ Everything has a default that can be overridden alone:
     prepare_batch -> train_batch (compute_loss, backward, step)                              for each training batch
     prepare_batch -> eval_batch (compute_loss)                                               for each other batch
     prepare_batch -> predict_batch                                                           after training
-    on_run_start, on_epoch_start, on_epoch_end, on_test_end, store_model, plot, on_run_end   when they are named
+    on_experiment_start, on_epoch_start, on_epoch_end, on_test_end, on_experiment_end        when their name says
+    store_model, plot                                                                        once, after training
 """
 
 from pathlib import Path
@@ -193,7 +194,7 @@ class Experiment(Generic[ArgsT]):
 
     # -- events and results
 
-    def on_run_start(self, run: "RunDirectory") -> None:
+    def on_experiment_start(self, run: "RunDirectory") -> None:
         """The run directory exists, nothing is trained yet."""
 
     def on_epoch_start(self, epoch: int) -> None:
@@ -205,7 +206,7 @@ class Experiment(Generic[ArgsT]):
     def on_test_end(self, results: dict[str, dict[str, float]]) -> None:
         """The metrics of each test set, with the weights that the run returns."""
 
-    def on_run_end(self, result: "RunResult") -> None:
+    def on_experiment_end(self, result: "RunResult") -> None:
         """Everything is written."""
 
     def store_model(self, path: Path) -> None:

@@ -77,7 +77,7 @@ def test_interrupt_before_the_first_epoch_leaves_a_record(
     make: Callable[..., Any], points: Any, tmp_path: Path
 ) -> None:
     class Impatient(points):
-        def on_run_start(self, run: Any) -> None:
+        def on_experiment_start(self, run: Any) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -76,7 +76,7 @@ def test_key_in_an_exception_reaches_no_file(command_line: Callable[..., Any], m
         raise ValueError(f"401 for key {VARIABLE}")
 
     monkeypatch.setenv("WANDB_API_KEY", VARIABLE)
-    monkeypatch.setattr("labwright.Experiment.on_run_start", fail)
+    monkeypatch.setattr("labwright.Experiment.on_experiment_start", fail)
     with pytest.raises(ValueError, match="401"):
         from lab.registry import EXPERIMENTS
         from labwright.cli import main

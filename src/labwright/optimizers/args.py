@@ -1,6 +1,6 @@
 """What may be said about the stock optimizers. Defaults are torch's own; no torch until something is built."""
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -43,53 +43,49 @@ class SGDArgs(OptimizerArgs):
         )
 
 
-class AdamArgs(OptimizerArgs):
-    """Adam (Kingma & Ba, 2015); its weight decay is added to the gradient."""
+class AdamFamilyArgs(OptimizerArgs):
+    """What Adam and its variants share."""
 
-    kind: Literal["adam"] = "adam"
     betas: tuple[Decay, Decay] = Field(
         default=(0.9, 0.999), description="Decay of the running means of the gradient and of its square."
     )
     eps: float = Field(default=1e-8, ge=0, description="Added to the denominator, against division by zero.")
     amsgrad: bool = Field(default=False, description="Never let the mean square shrink (Reddi et al., 2018).")
 
+    def settings(self) -> dict[str, Any]:
+        """The arguments by which torch knows these fields."""
+        return {
+            "lr": self.learning_rate,
+            "weight_decay": self.weight_decay,
+            "betas": self.betas,
+            "eps": self.eps,
+            "amsgrad": self.amsgrad,
+        }
+
+
+class AdamArgs(AdamFamilyArgs):
+    """Adam (Kingma & Ba, 2015); its weight decay is added to the gradient."""
+
+    kind: Literal["adam"] = "adam"
+
     def build(self, parameters: "ParamsT") -> "Adam":
         from torch.optim import Adam
 
-        return Adam(
-            parameters,
-            lr=self.learning_rate,
-            weight_decay=self.weight_decay,
-            betas=self.betas,
-            eps=self.eps,
-            amsgrad=self.amsgrad,
-        )
+        return Adam(parameters, **self.settings())
 
 
-class AdamWArgs(OptimizerArgs):
+class AdamWArgs(AdamFamilyArgs):
     """Adam with weight decay apart from the gradient (Loshchilov & Hutter, 2019)."""
 
     kind: Literal["adamw"] = "adamw"
     weight_decay: float = Field(
         default=0.01, ge=0, description="Share of each weight taken off a step, times the learning rate."
     )
-    betas: tuple[Decay, Decay] = Field(
-        default=(0.9, 0.999), description="Decay of the running means of the gradient and of its square."
-    )
-    eps: float = Field(default=1e-8, ge=0, description="Added to the denominator, against division by zero.")
-    amsgrad: bool = Field(default=False, description="Never let the mean square shrink (Reddi et al., 2018).")
 
     def build(self, parameters: "ParamsT") -> "AdamW":
         from torch.optim import AdamW
 
-        return AdamW(
-            parameters,
-            lr=self.learning_rate,
-            weight_decay=self.weight_decay,
-            betas=self.betas,
-            eps=self.eps,
-            amsgrad=self.amsgrad,
-        )
+        return AdamW(parameters, **self.settings())
 
 
 class RMSpropArgs(OptimizerArgs):

@@ -52,7 +52,7 @@ def run_session(
             recorder.fail(error)
             raise
         recorder.finish(result)
-    experiment.on_run_end(result)
+    experiment.on_experiment_end(result)
     return result
 
 
@@ -85,7 +85,7 @@ class _Session:
 
     def run(self) -> RunResult:
         experiment, recorder = self.experiment, self.recorder
-        experiment.on_run_start(recorder.directory)
+        experiment.on_experiment_start(recorder.directory)
         loop = self._loop()
         self._train(loop)
         self._take_best_weights(loop)
