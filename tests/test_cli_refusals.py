@@ -41,6 +41,8 @@ class TestRefusals:
             ([*DIGITS, "--from_checkpoint=nowhere"], ["nowhere", "no such checkpoint"]),
             ([*DIGITS, "--results_subdir=../up"], ["results_subdir", "../up"]),
             ([*DIGITS, "--val_fraction=0", "--early_stopping_patience=1"], ["--early_stopping_patience", "validation"]),
+            (["--experiment_id=table", "--dataset=csv", "--path=x.csv"], ["--dataset.target", "required"]),
+            (["--experiment_id=table", "--dataset=csv", "--path=no.csv", "--target=y"], ["no.csv", "No such file"]),
             (["completion", "fish"], ["bash or zsh"]),
             (["new"], ["new DIR"]),
         ],

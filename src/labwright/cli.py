@@ -1,7 +1,6 @@
 """argv -> command or experiment -> run. Everything `run.py` and `labwright` do at a terminal."""
 
 import contextlib
-import json
 import os
 import signal
 import sys
@@ -11,13 +10,13 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from labwright.args.base import canonical
 from labwright.args.errors import UserError
 from labwright.args.experiment import ExperimentArgs
 from labwright.args.machine import MachineConfig, anchored, config_path, write_first_config
 from labwright.args.options import RunOptions
 from labwright.args.read import File, Reading, fail, flag_values, read
 from labwright.args.registry import Registry, as_registry, describe, resolve
+from labwright.args.wording import MASK
 
 if TYPE_CHECKING:
     from labwright.runs.terminal import Terminal
@@ -186,18 +185,18 @@ def _experiment(
     line = write_first_config(config_file, machine_model)
     if line is not None:
         print(f"{prog}: {line}", file=sys.stderr)
-    _run(reading, config_file.parent, words, prog)
+    _run(reading, config_file, words, prog)
 
 
-def _run(reading: Reading, config_folder: Path, words: list[str], prog: str) -> None:
+def _run(reading: Reading, config_file: Path, words: list[str], prog: str) -> None:
     from labwright.runs.terminal import Terminal
 
     args = cast(Any, reading.models["experiment"])
     options = cast(RunOptions, reading.models["this run"])
-    machine = _anchor(cast(MachineConfig, reading.models["machine"]), reading, config_folder)
+    machine = _anchor(cast(MachineConfig, reading.models["machine"]), reading, config_file.parent)
     experiment = args.build(machine)
     terminal = Terminal(sys.stderr, quiet=options.quiet)
-    launch = _launch(reading, words, prog)
+    launch = _launch(reading, config_file, words, prog)
     with _sigterm_raises():
         result = _finish(lambda: experiment.run(options, terminal=terminal, launch=launch), terminal)
     _show(result, options)
@@ -249,19 +248,36 @@ def _anchor(machine: MachineConfig, reading: Reading, folder: Path) -> MachineCo
     return anchored(machine, folder)
 
 
-def _launch(reading: Reading, words: list[str], prog: str) -> "Launch":
-    """What command.sh needs besides args.yaml: the flags of this invocation which are not the experiment's."""
-    from labwright.session import Launch
+def _launch(reading: Reading, config_file: Path, words: list[str], prog: str) -> "Launch":
+    """What command.sh needs besides args.yaml: what was said of the machine and of this run, wherever it was said."""
+    from labwright.session import Launch, flags_of
 
     flags: list[str] = []
     for schema in ("machine", "this run"):
-        model, draft = reading.models[schema], reading.drafts[schema]
-        data = canonical(model)
-        for name, node in draft.nodes.items():
-            if name in draft.given and draft.given[name].source.kind != "file" and not node.secret and name != "config":
-                value = data[name]
-                flags.append(f"--{name}={value if isinstance(value, str) else json.dumps(value)}")
+        draft = reading.drafts[schema]
+        sources = {name: draft.source_of(name) for name in draft.nodes if name != "config"}
+        said = [name for name, source in sources.items() if source.kind != "default"]
+        flags += flags_of(reading.models[schema], [name for name in said if sources[name].label != str(config_file)])
+    return Launch(_program(), Path.cwd(), tuple(flags), (prog, *_without_secrets(words, reading)))
+
+
+def _program() -> tuple[str, ...]:
+    """The words that start this program again: a script by its path, a module by its name."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is not None:
+        return sys.executable, "-m", spec.name.removesuffix(".__main__")
     script = Path(sys.argv[0])
-    is_script = script.suffix == ".py" and script.name != "__main__.py"
-    program = (sys.executable, str(script.resolve())) if is_script else (sys.executable, "-m", "labwright")
-    return Launch(program, Path.cwd(), tuple(flags), (prog, *words))
+    return (sys.executable, str(script.resolve())) if script.suffix == ".py" else (sys.executable, "-m", "labwright")
+
+
+def _without_secrets(words: list[str], reading: Reading) -> list[str]:
+    """The line with the values of secret flags masked, however short they are."""
+    nodes = [node for draft in reading.drafts.values() for node in draft.walk() if node.secret]
+    flags = {f"--{name}".replace("_", "-") for node in nodes for name in (node.path, node.name, *node.aliases)}
+    shown: list[str] = []
+    for word in words:
+        flag, equals, _ = word.partition("=")
+        follows = bool(shown) and "=" not in shown[-1] and shown[-1].replace("_", "-") in flags
+        is_secret = flag.replace("_", "-") in flags and equals
+        shown.append(f"{flag}={MASK}" if is_secret else MASK if follows else word)
+    return shown

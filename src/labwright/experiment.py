@@ -4,6 +4,7 @@ Everything has a default that can be overridden alone:
 
     build_datasets -> build_model -> build_optimizer -> build_scheduler                      once, before the first step
     build_loader                                                                             for each dataset
+    build_trackers                                                                           once, before the first step
     build_metrics                                                                            for each pass over a split
     prepare_batch -> train_batch (compute_loss, backward, step)                              for each training batch
     prepare_batch -> eval_batch (compute_loss)                                               for each other batch
@@ -12,6 +13,7 @@ Everything has a default that can be overridden alone:
     store_model, plot                                                                        once, after training
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from labwright.runs.terminal import Terminal
     from labwright.schedulers import SchedulerArgs
     from labwright.session import Launch, Predictions, RunResult
+    from labwright.trackers import Tracker
     from labwright.train import Batch, Loader, Loss
 
 ArgsT = TypeVar("ArgsT", bound=ExperimentArgs)
@@ -113,6 +116,26 @@ class Experiment(Generic[ArgsT]):
 
         return metrics_for(self.splits.task)
 
+    def build_trackers(self, options: RunOptions, warn: "Callable[[str], None]") -> "list[Tracker]":
+        """Who hears of the run besides its directory; `warn` shows a line. A missing package is a UserError here."""
+        trackers: list[Tracker] = []
+        if options.use_wandb:
+            from labwright.trackers import WandbTracker
+
+            key = self.machine.wandb_api_key
+            wandb = WandbTracker(
+                project=self.machine.wandb_project or self.args.experiment_id,
+                entity=self.machine.wandb_entity,
+                api_key=key.get_secret_value() if key else None,
+                warn=warn,
+            )
+            trackers.append(wandb)
+        if options.use_tensorboard:
+            from labwright.trackers import TensorBoardTracker
+
+            trackers.append(TensorBoardTracker())
+        return trackers
+
     def build_loader(self, dataset: "Dataset", name: str, *, training: bool) -> "Loader":
         """Batches of `dataset`; training batches in an order that follows from seed and epoch alone."""
         from labwright.train import build_loader
@@ -152,7 +175,12 @@ class Experiment(Generic[ArgsT]):
         return batch
 
     def compute_loss(self, batch: "Batch") -> "Loss":
-        """Cross-entropy for classes, mean squared error for numbers."""
+        """Cross-entropy for classes, mean squared error for numbers.
+
+        `input` is [samples, ...], `target` is int64 [samples] for classes, float [samples, columns] for numbers. The
+        outputs `logits` [samples, classes] or `prediction` [samples, columns] are what the stock metrics and
+        `predict_batch` know; with other outputs override `build_metrics` and, to see predictions, `predict_batch`.
+        """
         from torch.nn import functional as F
 
         from labwright.train import Loss

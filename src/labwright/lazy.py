@@ -1,5 +1,6 @@
 """Lazy public names (PEP 562): importing a room imports nothing until a name is asked for."""
 
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -11,6 +12,8 @@ def lazy_names(package: str, names: dict[str, str]) -> tuple[Callable[[str], Any
     def __getattr__(name: str) -> Any:
         if name not in names:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(names[name], package), name)
+        value = getattr(import_module(names[name], package), name)
+        setattr(sys.modules[package], name, value)  # the next look finds it without asking here
+        return value
 
     return __getattr__, lambda: sorted(names), sorted(names)

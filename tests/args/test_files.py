@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+import yaml
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from labwright.args.errors import UserError
-from labwright.args.files import MAX_BYTES, load_file, yaml_entry
+from labwright.args.files import MAX_BYTES, load_file, yaml_entry, yaml_text
+from labwright.args.json_text import MAX_DEPTH
 
 
 def write(folder: Path, content: str | bytes, name: str = "file.yaml") -> Path:
@@ -93,6 +95,15 @@ def test_missing_file_folder_and_duplicate_json_key_are_refused(tmp_path: Path) 
         load_file(write(tmp_path, '{"a": 1, "a": 2}', "a.json"))
 
 
+def test_aliases_count_towards_the_depth(tmp_path: Path) -> None:
+    def chain(lists: int) -> str:
+        return "a1: &a1 [1]\n" + "\n".join(f"a{n}: &a{n} [*a{n - 1}]" for n in range(2, lists + 1))
+
+    assert load_file(write(tmp_path, chain(MAX_DEPTH - 1)))["a2"] == [[1]]
+    with pytest.raises(UserError, match="is nested too deeply"):
+        load_file(write(tmp_path, chain(MAX_DEPTH)))
+
+
 def billion_laughs() -> str:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 30)]
@@ -114,7 +125,7 @@ BOMBS: dict[str, tuple[str, str]] = {
     "deep_open.yaml": ("a: " + "{a: " * 10_000, "is nested too deeply"),
     "deep_chain.yaml": (
         "a0: &a0 [1]\n" + "\n".join(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 2_000)),
-        "its aliases stand for more than 20,000 values",
+        "is nested too deeply",
     ),
     "deep.json": ('{"a": ' + "[" * 10_000 + "]" * 10_000 + "}", "is nested too deeply"),
     "shallow_deep.json": ('{"a": ' + "[" * 400 + "]" * 400 + "}", "is nested too deeply"),
@@ -198,6 +209,44 @@ def test_entry_reads_back_equal_and_stays_on_one_line(tmp_path: Path, key: str, 
     entry = yaml_entry(key, value)
     assert len(entry.splitlines()) == 1
     assert load_file(write(tmp_path, entry + "  # where it comes from")) == {key: value}
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values=st.dictionaries(st.text(), nested, max_size=4))
+@example({"rate": "1e-4", "tiny": 1e-07, "huge": 1e22, "norway": "no", "octal": "0o17", "date": "2026-01-31", "x": ""})
+@example({"name": "größe\n\x85\u2028: #", "underscored": "1_000", "sexagesimal": "1:30", "inf": float("-inf")})
+def test_values_over_several_lines_read_back_equal_by_yaml_1_1_and_1_2(tmp_path: Path, values: dict[str, Any]) -> None:
+    text = yaml_text(values)
+    assert yaml.safe_load(text) == values
+    assert load_file(write(tmp_path, text)) == values
+
+
+def test_values_over_several_lines_look_like_a_preset_that_someone_wrote() -> None:
+    sizes = [64, 32]
+    values = {
+        "experiment_id": "mnist",
+        "model": {"kind": "mlp", "hidden_sizes": sizes, "groups": {}},
+        "optimizer": {"learning_rate": 1e-5, "betas": sizes, "name": "größe", "scale": "1e-5"},
+        "stages": [{"width": 8}, sizes],
+    }
+    assert (
+        yaml_text(values)
+        == """\
+experiment_id: mnist
+model:
+  kind: mlp
+  hidden_sizes: [64, 32]
+  groups: {}
+optimizer:
+  learning_rate: 1.0e-05
+  betas: [64, 32]
+  name: größe
+  scale: '1e-5'
+stages:
+- width: 8
+- [64, 32]
+"""
+    )
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,7 +1,10 @@
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 
-from labwright.metrics import MetricSet, metrics_for
+from labwright.metrics import Metric, MetricSet, metrics_for
 from labwright.train import Loss
 
 
@@ -14,3 +17,17 @@ def test_the_loss_comes_first_and_everything_is_weighted_by_samples() -> None:
     metrics.update(Loss(torch.tensor(5.0), {"logits": wrong}, 1), {"target": target[:1]})
     assert metrics.compute() == {"loss": pytest.approx(2.0), "accuracy": pytest.approx(0.75)}
     assert list(metrics.compute()) == ["loss", "accuracy"]
+
+
+def test_metric_may_compute_any_kind_of_number() -> None:
+    """A np.float32 cannot be written as JSON: the run ended after its first epoch."""
+
+    class Constant(Metric):
+        name, higher_is_better = "constant", True
+
+        def update(self, outputs: Any, batch: Any, weight: float) -> None: ...
+
+        def compute(self) -> Any:
+            return np.float32(0.5)
+
+    assert type(MetricSet([Constant()]).compute()["constant"]) is float

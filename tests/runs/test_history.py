@@ -33,9 +33,8 @@ def test_a_series_has_the_epochs_and_values_of_one_split(history: History) -> No
     assert history.series("train", "accuracy") == ([], [])
 
 
-def test_splits_and_metrics_come_in_order_of_appearance(history: History) -> None:
+def test_splits_come_in_order_of_appearance(history: History) -> None:
     assert history.splits() == ["train", "val"]
-    assert history.metric_names() == ["loss", "accuracy"]
 
 
 def test_the_best_epoch_is_the_first_of_equals_in_the_asked_direction(history: History) -> None:
@@ -68,7 +67,7 @@ def test_a_value_that_json_cannot_say_is_loaded_as_nan(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_an_empty_history(tmp_path: Path) -> None:
     history = History.load(tmp_path / "history.jsonl")
-    assert history.rows == history.metric_names() == history.splits() == []
+    assert history.rows == history.splits() == []
 
 
 def test_a_bare_metric_name_means_validation() -> None:

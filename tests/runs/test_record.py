@@ -69,4 +69,4 @@ def test_no_secret_reaches_the_record(tmp_path: Path) -> None:
     content = path.read_text()
     assert "hunter22" not in content
     assert "another-key" not in content
-    assert read(path)["error"] == "401 for token ***"
+    assert read(path)["error"] == "401 for token ********"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from labwright.args import MachineConfig, RunOptions, UserError
 from labwright.datasets import Splits
@@ -60,7 +61,7 @@ def test_without_validation_the_last_weights_are_kept_with_a_warning(
     make: Callable[..., Any], unvalidated: Any
 ) -> None:
     result = make(unvalidated).run()
-    assert result.best_epoch == result.epochs == 2 and result.best_metric is None
+    assert result.weights_epoch == result.epochs == 2 and result.best_metric is None
     assert any("no validation set" in text for text in result.warnings)
 
 
@@ -136,3 +137,33 @@ def test_pickle_posing_as_a_checkpoint_is_not_executed(refused: Callable[..., st
 def test_missing_tracker_is_found_before_the_run(refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("labwright.trackers.base.find_spec", lambda name: None)
     assert "tensorboard is not installed" in refused(options=RunOptions(use_tensorboard=True))
+
+
+@pytest.mark.parametrize("name", ["../../oops", "a/b", "", ".hidden"])
+def test_name_of_a_set_cannot_leave_the_run_directory(refused: Callable[..., str], points: Any, name: str) -> None:
+    class Elsewhere(points):
+        def build_datasets(self) -> Splits:
+            splits = super().build_datasets()
+            return replace(splits, test={name: splits.test["test"]})
+
+    assert repr(name) in refused(Elsewhere)
+
+
+@pytest.mark.parametrize("batch_size", [1, 59])
+def test_batch_normalization_of_a_lone_sample_is_refused(refused: Callable[..., str], batch_size: int) -> None:
+    line = refused(model={"kind": "mlp", "batch_norm": True}, batch_size=batch_size)
+    assert f"--batch_size={batch_size}" in line and "60 samples of train" in line
+
+
+def test_batch_normalization_of_whole_batches_trains(make: Callable[..., Any]) -> None:
+    assert make(model={"kind": "mlp", "batch_norm": True}, batch_size=20).run().epochs == 2
+
+
+def test_noise_on_whole_numbers_is_refused(refused: Callable[..., str], points: Any) -> None:
+    class Counts(points):
+        def build_datasets(self) -> Splits:
+            splits = super().build_datasets()
+            counts = [{"input": torch.tensor([number, 1]), "target": number % 2} for number in range(20)]
+            return replace(splits, train={"train": counts})
+
+    assert "torch.int64" in refused(Counts, white_noise_sd=0.1)

@@ -11,6 +11,7 @@ import torch
 
 from labwright.args import RunOptions, UserError
 from labwright.runs.terminal import Terminal
+from labwright.trackers import Tracker
 from labwright.train import NonFiniteLoss
 
 
@@ -147,7 +148,7 @@ def test_nan_in_validation_alone_is_never_the_best(make: Callable[..., Any], poi
             return super().eval_batch(batch)._replace(value=torch.tensor(torch.nan))
 
     result = make(Undefined).run()
-    assert result.best_epoch == 2 and result.best_value is None
+    assert result.weights_epoch == 2 and result.best_epoch is None and result.best_value is None
     assert json.loads((result.run_dir / "run.json").read_text())["result"]["test"]["loss"] is None
 
 
@@ -160,7 +161,7 @@ def test_picture_that_fails_is_a_warning(make: Callable[..., Any], monkeypatch: 
     shown = StringIO()
     result = make().run(terminal=Terminal(shown))
     assert result.test
-    assert "history.png could not be drawn: RuntimeError: no font" in shown.getvalue()
+    assert "history.png failed: RuntimeError: no font" in shown.getvalue()
 
 
 def test_what_hooks_print_is_in_the_log(make: Callable[..., Any], points: Any) -> None:
@@ -204,3 +205,34 @@ def test_failing_run_says_where_it_is_kept_even_when_quiet(stopped: Callable[...
         stopped(ZeroDivisionError("by hand")).run(terminal=Terminal(shown, quiet=True))
     [line] = shown.getvalue().splitlines()
     assert line == f"failed: ZeroDivisionError: by hand; kept in {record(tmp_path)['run_dir']}"
+
+
+def test_interrupt_while_trackers_finish_leaves_a_finished_record(make: Callable[..., Any], points: Any) -> None:
+    class Slow(Tracker):
+        def finish(self, status: Any, summary: Any, plots: Any) -> None:
+            raise KeyboardInterrupt
+
+    class Tracked(points):
+        def build_trackers(self, options: Any, warn: Any) -> list[Tracker]:
+            return [Slow()]
+
+    experiment = make(Tracked)
+    with pytest.raises(KeyboardInterrupt):
+        experiment.run()
+    [record] = experiment.machine.results_dir.glob("*/*/run.json")
+    assert json.loads(record.read_bytes())["status"] == "finished"
+
+
+def test_tracker_of_the_experiments_own_hears_of_the_run(make: Callable[..., Any], points: Any) -> None:
+    class Ear(Tracker):
+        heard: list[Any] = []
+
+        def log_epoch(self, epoch: int, step: int, metrics: Any) -> None:
+            self.heard.append((epoch, *metrics))
+
+    class Tracked(points):
+        def build_trackers(self, options: Any, warn: Any) -> list[Tracker]:
+            return [*super().build_trackers(options, warn), Ear()]
+
+    make(Tracked, epochs=1).run()
+    assert Ear.heard[0] == (1, "train/loss", "train/accuracy", "val/loss", "val/accuracy", "learning_rate")

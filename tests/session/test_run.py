@@ -74,7 +74,7 @@ class TestReproducibility:
 class TestWithoutTraining:
     def test_no_epochs_evaluates_and_leaves_a_valid_run(self, make: Callable[..., Any]) -> None:
         result = make(epochs=0).run()
-        assert (result.epochs, result.steps, result.best_epoch) == (0, 0, 0)
+        assert (result.epochs, result.steps, result.weights_epoch, result.best_epoch) == (0, 0, 0, None)
         rows = history(result.run_dir)
         assert [(row["epoch"], row["split"]) for row in rows] == [(0, "val"), (0, "test")]
         assert result.test.keys() == {"loss", "accuracy"} and result.val.keys() == {"loss", "accuracy"}
@@ -168,7 +168,11 @@ class TestWeightsReturned:
         experiment = make(worsening, epochs=3)
         experiment.best_epoch = best_epoch
         result = experiment.run()
-        assert result.best_epoch == best_epoch and result.best_metric == "val/loss" and result.best_value == 0
+        assert (
+            result.weights_epoch == result.best_epoch == best_epoch
+            and result.best_metric == "val/loss"
+            and result.best_value == 0
+        )
         assert self.stored(result.run_dir, experiment.kept[best_epoch])
         [row] = [row for row in history(result.run_dir) if row["split"] == "test"]
         assert row["epoch"] == best_epoch and row["step"] == best_epoch * result.steps // 3
@@ -178,6 +182,10 @@ class TestWeightsReturned:
         experiment = make(worsening, epochs=3, return_best_model=False)
         result = experiment.run()
         assert self.stored(result.run_dir, experiment.kept[3])
+        assert (result.weights_epoch, result.best_epoch, result.best_value) == (3, 1, 0), (
+            "the best is said all the same"
+        )
+        assert "epoch 3, the last" in result.summary()
         [row] = [row for row in history(result.run_dir) if row["split"] == "test"]
         assert row["epoch"] == 3
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, SecretBytes, SecretStr
 
+from labwright.args import MachineConfig
 from labwright.session.secrets import secrets_of
 
 FLAG, FILE, VARIABLE = "flag0123456789abcdef", "file0123456789abcdef", "vari0123456789abcdef"
@@ -31,6 +32,10 @@ def test_secrets_are_found_however_deep(monkeypatch: pytest.MonkeyPatch) -> None
         others: dict[str, list[SecretStr]] = {"a": [SecretStr("listed"), SecretStr("")]}
         name: str = "plain"
 
+    class Token(BaseModel):
+        token: SecretBytes = SecretBytes(b"bytes")
+
+    assert secrets_of(Token()) == ("bytes",)
     monkeypatch.setenv("WANDB_API_KEY", "variable")
     assert secrets_of(Settings(), Account(key=SecretStr("other"))) == ("deep", "listed", "other", "variable")
 
@@ -99,3 +104,14 @@ def test_key_reaches_no_file_of_wandb(
     assert list(ended.run.glob("wandb/offline-run-*")) and list(ended.run.rglob("events.out.tfevents*"))
     for key in keys:
         assert files_with(ended.run, key) == []
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_secret_that_was_typed_is_masked_however_short_and_often(command_line: Callable[..., Any]) -> None:
+    class LabConfig(MachineConfig):
+        pin: SecretStr = SecretStr("")
+        token: SecretBytes = SecretBytes(b"")
+
+    run = command_line(*DIGITS, "--pin=q1", "--pin", "q2", "--token=swordfish", machine=LabConfig).run
+    command = (run / "command.sh").read_text()
+    assert "--pin" in command and not any(secret in command for secret in ("q1", "q2", "swordfish"))

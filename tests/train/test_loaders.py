@@ -95,12 +95,6 @@ def test_the_order_does_not_depend_on_the_batch_size() -> None:
     assert large.num_batches == 1
 
 
-def test_a_dropped_last_batch_is_not_counted() -> None:
-    loader = loader_of(Numbers(10), drop_last=True)
-    assert [len(batch["input"]) for batch in loader] == [4, 4]
-    assert (loader.num_batches, loader.num_samples) == (2, 8)
-
-
 def test_whole_batches_pass_through_untouched() -> None:
     dataset = Numbers(3)
     (batch,) = loader_of(dataset, source="other")
@@ -149,6 +143,23 @@ def test_a_collate_function_makes_the_batch() -> None:
     assert batch["input"].shape == (5, 5) and batch["index"].tolist() == [0, 1, 2, 3, 4]
 
 
+def test_a_collate_function_gets_the_samples_that_a_dataset_fetches_at_once() -> None:
+    class AtOnce:
+        def __len__(self) -> int:
+            return 3
+
+        def __getitems__(self, positions: list[int]) -> list[int]:
+            return positions
+
+    (batch,) = loader_of(AtOnce(), collate=lambda samples: {"input": torch.tensor(samples) * 2})
+    assert batch["input"].tolist() == [0, 2, 4]
+
+
+def test_a_collate_function_without_samples_is_refused() -> None:
+    with pytest.raises(UserError, match="dataset 'val' gives whole batches only, and collate is for samples"):
+        list(loader_of(Numbers(3), collate=torch.stack, source="val"))
+
+
 def test_samples_of_no_known_form_are_refused() -> None:
     with pytest.raises(UserError, match="pair of them; .* a Tensor"):
         next(iter(loader_of(Samples(lambda i: torch.ones(1)))))
@@ -159,11 +170,6 @@ def test_an_empty_dataset_is_refused_by_name() -> None:
         loader_of(Numbers(0), source="val")
     with pytest.raises(UserError, match="the Numbers is empty"):
         loader_of(Numbers(0))
-
-
-def test_dropping_the_only_batch_is_refused() -> None:
-    with pytest.raises(UserError, match="3 samples: less than one batch of 4"):
-        loader_of(Numbers(3), drop_last=True)
 
 
 def test_a_batch_size_of_zero_is_refused() -> None:

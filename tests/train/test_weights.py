@@ -14,7 +14,6 @@ from labwright.train import (
     load_into,
     load_weights,
     model_bytes,
-    save_model,
 )
 
 
@@ -44,14 +43,14 @@ def assert_same_weights(a: nn.Module, b: nn.Module) -> None:
 
 def test_a_saved_model_is_loaded_without_labwright(tmp_path: Path) -> None:
     model, other = mlp(), mlp()
-    save_model(model, tmp_path / "model.safetensors")
+    (tmp_path / "model.safetensors").write_bytes(model_bytes(model))
     other.load_state_dict(safetensors.torch.load_file(tmp_path / "model.safetensors"))
     assert_same_weights(model, other)
 
 
 def test_a_model_with_tied_weights_is_loaded_without_labwright(tmp_path: Path) -> None:
     model, other = Tied(), Tied()
-    save_model(model, tmp_path / "model.safetensors")
+    (tmp_path / "model.safetensors").write_bytes(model_bytes(model))
     other.load_state_dict(safetensors.torch.load_file(tmp_path / "model.safetensors"))
     assert_same_weights(model, other)
 
@@ -65,7 +64,7 @@ def test_saving_leaves_the_model_as_it_was() -> None:
 def test_weights_of_a_saved_model_a_checkpoint_and_a_pt_file_are_the_same(tmp_path: Path) -> None:
     model = mlp()
     state = model.state_dict()
-    save_model(model, tmp_path / "model.safetensors")
+    (tmp_path / "model.safetensors").write_bytes(model_bytes(model))
     checkpoint = {"epoch": 3, "optimizer": {"state": {0: torch.ones(2)}}, "model": state}
     (tmp_path / "step_00000100.safetensors").write_bytes(flatten_state(checkpoint))
     safetensors.torch.save_file(state, tmp_path / "foreign.safetensors")
@@ -147,7 +146,7 @@ def test_a_file_that_holds_no_weights_is_named_in_one_line(tmp_path: Path, conte
 @pytest.mark.parametrize("kind", ["pt", "safetensors"])
 def test_a_truncated_file_is_refused_in_one_line(tmp_path: Path, kind: str, keep: float) -> None:
     file = tmp_path / f"model.{kind}"
-    save_model(mlp(50), file) if kind == "safetensors" else torch.save(mlp(50).state_dict(), file)
+    file.write_bytes(model_bytes(mlp(50))) if kind == "safetensors" else torch.save(mlp(50).state_dict(), file)
     file.write_bytes(file.read_bytes()[: int(keep * file.stat().st_size)])
     with pytest.raises(CheckpointError, match=file.name) as error:
         load_weights(file)
@@ -211,7 +210,7 @@ class TestLoadFromCheckpoint:
         """A whole model, a body and a head, saved under their names in `tmp_path`."""
         modules: dict[str, nn.Module] = {"whole": Network(), "body": mlp(), "head": nn.Linear(2, 2)}
         for name, module in modules.items():
-            save_model(module, tmp_path / name)
+            (tmp_path / name).write_bytes(model_bytes(module))
         return modules
 
     def test_a_whole_model(self, files: dict[str, nn.Module], tmp_path: Path) -> None:
@@ -244,6 +243,6 @@ class TestLoadFromCheckpoint:
 
 def test_a_model_whose_submodule_is_called_model_is_not_taken_for_a_checkpoint(tmp_path: Path) -> None:
     module = nn.ModuleDict({"model": nn.Linear(1, 1)})
-    save_model(module, tmp_path / "model.safetensors")
+    (tmp_path / "model.safetensors").write_bytes(model_bytes(module))
     weights: dict[str, Tensor] = load_weights(tmp_path / "model.safetensors")
     assert list(weights) == ["model.weight", "model.bias"]

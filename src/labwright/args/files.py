@@ -1,9 +1,11 @@
 """Configuration files: YAML or JSON, read within bounds and executing nothing.
 
 YAML is read by the 1.2 rules people expect: `no` and `on` are texts, `1e-4` is a number, dates stay texts. Merge keys
-are not known, duplicate keys are errors, and aliases may not multiply a file beyond `MAX_NODES` values.
+are not known, duplicate keys are errors, and aliases may not make a file larger than `MAX_NODES` values or deeper
+than `MAX_DEPTH` levels.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 20_000
+_TOO_DEEP = f"is nested too deeply (at most {MAX_DEPTH} levels)"
 
 
 def load_file(path: Path) -> dict[str, Any]:
@@ -33,6 +36,15 @@ def load_file(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):  # pyright: ignore[reportUnknownVariableType]
         raise UserError(f"{path}: must hold `key: value` pairs at its top")
     return data  # pyright: ignore[reportUnknownVariableType]
+
+
+def yaml_text(values: Mapping[str, Any]) -> str:
+    """JSON-like `values` over several lines, written the way people write presets, as `load_file` reads them back."""
+    import yaml
+
+    from .yaml12 import dumper_class
+
+    return yaml.dump(dict(values), Dumper=dumper_class(), sort_keys=False, allow_unicode=True, width=120)
 
 
 def yaml_entry(key: str, value: Any) -> str:
@@ -124,31 +136,38 @@ def _check_events(text: str) -> None:
     for count, event in enumerate(parse(text, Loader=loader_class())):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
-            raise UserError(f"is nested too deeply (at most {MAX_DEPTH} levels)")
+            raise UserError(_TOO_DEEP)
         if count > 2 * MAX_NODES:
             raise UserError(f"holds more than {MAX_NODES:,} values")
 
 
 def _check_expansion(root: Any) -> None:
     """Refuse aliases which would make the file larger than `MAX_NODES`, or deeper than `MAX_DEPTH`."""
-    sizes: dict[int, int] = {}
+    measured: dict[int, tuple[int, int]] = {}
 
-    def size(node: Any, above: frozenset[int]) -> int:
+    def measure(node: Any, above: frozenset[int]) -> tuple[int, int]:
+        """How many values the node stands for, and how many levels deep it goes."""
         if id(node) in above:
             raise UserError("an alias contains itself")
-        if id(node) not in sizes:
-            sizes[id(node)] = 1 + sum(size(child, above | {id(node)}) for child in _children(node))
-        if sizes[id(node)] > MAX_NODES:
-            raise UserError(f"its aliases stand for more than {MAX_NODES:,} values")
-        return sizes[id(node)]
+        if id(node) not in measured:
+            children = _children(node)
+            parts = [measure(child, above | {id(node)}) for child in children or ()]
+            size = 1 + sum(size for size, _ in parts)
+            depth = 0 if children is None else 1 + max((depth for _, depth in parts), default=0)
+            if size > MAX_NODES:
+                raise UserError(f"its aliases stand for more than {MAX_NODES:,} values")
+            if depth > MAX_DEPTH:
+                raise UserError(_TOO_DEEP)
+            measured[id(node)] = size, depth
+        return measured[id(node)]
 
-    size(root, frozenset())
+    measure(root, frozenset())
 
 
-def _children(node: Any) -> list[Any]:
-    """The nodes below a YAML node: the items of a list, the keys and values of a mapping."""
+def _children(node: Any) -> list[Any] | None:
+    """The nodes below a YAML node: the items of a list, the keys and values of a mapping; None below a plain value."""
     import yaml
 
     if isinstance(node, yaml.MappingNode):
         return [part for pair in node.value for part in pair]
-    return node.value if isinstance(node, yaml.SequenceNode) else []
+    return node.value if isinstance(node, yaml.SequenceNode) else None

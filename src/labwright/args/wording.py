@@ -1,7 +1,7 @@
 """How errors, notes and help spell things: quoted, on one line, with the nearest known name to a typo."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 MASK = "********"
@@ -42,6 +42,13 @@ def one_line(text: str, limit: int = 80) -> str:
 def spelled(value: Any) -> str:
     """A value from a file as one would type it: `true`, `[64, 32]`."""
     return value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+
+
+def listed(names: Iterable[str], most: int = 20) -> str:
+    """The first names in a row, and how many more there are."""
+    names = list(names)
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def shortened(lines: Sequence[str]) -> list[str]:

@@ -40,11 +40,15 @@ def loader_class() -> type[yaml.SafeLoader]:
 
 @cache
 def dumper_class() -> type[yaml.SafeDumper]:
-    """A dumper whose texts stay texts for readers of YAML 1.1 and of 1.2, and whose lines do not break."""
+    """A dumper whose texts stay texts for readers of YAML 1.1 and of 1.2, and do not break; plain lists are inline."""
 
     class Dumper(yaml.SafeDumper):
         def ignore_aliases(self, data: Any) -> bool:
             return True
+
+        def represent_sequence(self, tag: str, sequence: Any, flow_style: bool | None = None) -> yaml.SequenceNode:
+            is_plain = not any(isinstance(item, dict | list) for item in sequence)
+            return super().represent_sequence(tag, sequence, flow_style=is_plain)
 
     add: Any = Dumper.add_representer
     add(str, _one_line)

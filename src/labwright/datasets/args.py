@@ -98,12 +98,12 @@ class CsvDataArgs(TableDataArgs):
     kind: Literal["csv"] = "csv"
     path: Path = Field(description="The CSV file (UTF-8).")
     target: str = Field(description="Name of the column to predict.")
-    task: Task = "classification"
+    task: Task = Field(default="classification", description="Whether the target is a class or a number.")
     columns: dict[str, ColumnType] = Field(
         default={},
         description="Types of columns, by name; a column not named here is a number if most of its cells are.",
     )
-    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    delimiter: str = Field(default=",", min_length=1, max_length=1, description="What stands between cells.")
 
     def build(self, cache_dir: Path) -> "Splits":
         from .csv_table import build_csv

@@ -3,12 +3,12 @@
 import csv
 import math
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 
 from labwright.args import UserError
+from labwright.args.wording import listed, nearest
 
 from .args import ColumnType, CsvDataArgs
 from .splits import Splits, fingerprint
@@ -74,8 +74,8 @@ def _read(path: Path, delimiter: str) -> tuple[list[str], list[list[str]], list[
 
 def _require_column(name: str, header: Sequence[str], path: Path) -> None:
     if name not in header:
-        near = get_close_matches(name, header, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(map(repr, header[:20]))}"
+        near = nearest(name, header)
+        hint = f"did you mean {near!r}?" if near else f"it has {listed(map(repr, header))}"
         raise UserError(f"{path} has no column {name!r}; {hint}")
 
 

@@ -3,16 +3,17 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from labwright.args import UserError
 
+from .args import Task
+
 if TYPE_CHECKING:
     from torch import Tensor
 
-Task = Literal["classification", "regression"]
 _SPLIT_STREAM = int.from_bytes(b"split")
 Batch = dict[str, "Tensor | list[Any]"]
 

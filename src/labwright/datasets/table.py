@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from .args import DiabetesDataArgs, TableDataArgs
-from .splits import Splits, Task, fingerprint, hold_out
+from .args import DiabetesDataArgs, TableDataArgs, Task
+from .splits import Splits, fingerprint, hold_out
 from .tensor import TensorDataset
 
 

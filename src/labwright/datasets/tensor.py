@@ -20,6 +20,9 @@ class TensorDataset:
     positions there, so that two datasets can tell whether they share samples.
     """
 
+    draws_random_numbers = False
+    """Loaders seed what a dataset may draw, batch by batch; this one needs none of it."""
+
     def __init__(
         self,
         inputs: Tensor,

@@ -10,7 +10,10 @@ from torch import Tensor
 
 
 class Metric(ABC):
-    """A number over a whole split. `update` stays on the device; only `compute` waits for it."""
+    """A number over one pass over a split. `update` stays on the device; only `compute` waits for it.
+
+    Each pass has a new metric.
+    """
 
     name: str
     higher_is_better: bool
@@ -21,11 +24,7 @@ class Metric(ABC):
 
     @abstractmethod
     def compute(self) -> float:
-        """The metric over everything since the last `reset`; NaN if there was nothing."""
-
-    @abstractmethod
-    def reset(self) -> None:
-        """Forget everything, before the next pass over a split."""
+        """The metric over everything taken in; NaN if there was nothing."""
 
 
 class WeightedMean(Metric):
@@ -34,7 +33,8 @@ class WeightedMean(Metric):
     def __init__(self, name: str = "loss", *, higher_is_better: bool = False) -> None:
         self.name = name
         self.higher_is_better = higher_is_better
-        self.reset()
+        self._total: Tensor | None = None
+        self._weight = 0.0
 
     def update(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Any], weight: float) -> None:
         self.add(outputs[self.name], weight)
@@ -53,10 +53,6 @@ class WeightedMean(Metric):
         if self._total is None or self._weight == 0:
             return math.nan
         return self._total.item() / self._weight
-
-    def reset(self) -> None:
-        self._total: Tensor | None = None
-        self._weight = 0.0
 
     def _sum_on(self, device: torch.device) -> Tensor:
         if self._total is None:

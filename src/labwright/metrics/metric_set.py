@@ -33,4 +33,4 @@ class MetricSet:
 
     def compute(self) -> dict[str, float]:
         """`loss` and each metric by name."""
-        return {metric.name: metric.compute() for metric in (self._loss, *self._metrics)}
+        return {metric.name: float(metric.compute()) for metric in (self._loss, *self._metrics)}

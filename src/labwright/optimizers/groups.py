@@ -1,17 +1,16 @@
 """Which parameter is trained with which settings."""
 
 import re
-from difflib import get_close_matches
 from typing import Any
 
 from torch import nn
 
 from labwright.args import UserError
+from labwright.args.wording import listed, nearest
 
 from .base import GroupArgs, OptimizerArgs
 
 NORM_CLASS = re.compile(r"Norm(\d+d)?$")
-MAX_NAMES_LISTED = 20
 
 
 def param_groups(args: OptimizerArgs, model: nn.Module) -> list[dict[str, Any]]:
@@ -66,16 +65,10 @@ def _check_group_names(groups: dict[str, GroupArgs], model: nn.Module) -> None:
         problem = (
             f'the submodule "{name}" has no parameters' if name in submodules else f'there is no submodule "{name}"'
         )
-        near = get_close_matches(name, choices, n=1)
-        hint = f' (did you mean "{near[0]}"?)' if near else ""
-        raise UserError(f"optimizer.groups: {problem}{hint}; the model has {_listed(choices)}")
-
-
-def _listed(names: list[str]) -> str:
-    if not names:
-        return "no submodules with parameters"
-    shown, num_hidden = names[:MAX_NAMES_LISTED], len(names) - MAX_NAMES_LISTED
-    return ", ".join(shown) + (f" and {num_hidden} more" if num_hidden > 0 else "")
+        near = nearest(name, choices)
+        hint = f' (did you mean "{near}"?)' if near else ""
+        known = listed(choices) or "no submodules with parameters"
+        raise UserError(f"optimizer.groups: {problem}{hint}; the model has {known}")
 
 
 def _norms_and_biases(model: nn.Module) -> set[nn.Parameter]:

@@ -12,6 +12,7 @@ _SCRIPT = """\
 #   {typed}
 run_dir=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd -P) || exit 1
 cd -- {cwd} || exit 1
+for name in $(env | sed -n 's/^\\(LABWRIGHT_[A-Za-z0-9_]*\\)=.*/\\1/p'); do unset "$name"; done
 exec {program} --config="$run_dir/args.yaml"{flags} "$@"
 """
 

@@ -11,9 +11,8 @@ from pathlib import Path, PurePath
 from typing import Any, Self, cast
 
 from labwright.args.errors import UserError
-from labwright.args.files import load_file
+from labwright.args.files import load_file, yaml_text
 
-from .args_yaml import args_yaml
 from .command import command_script
 from .durable import read_jsonl, sync_directory, write_durably
 
@@ -74,7 +73,7 @@ class RunDirectory:
 
     def write_args(self, args: Mapping[str, Any]) -> None:
         """Write args.yaml: the effective arguments, as JSON-like values, with `experiment_id`."""
-        write_durably(self.args_path, args_yaml(args).encode())
+        write_durably(self.args_path, yaml_text(args).encode())
 
     def write_command(
         self,

@@ -32,13 +32,13 @@ def write_durably(path: Path, data: Payload, *, mode: int = 0o666) -> str:
             file.flush()
             os.fsync(file.fileno())
             file.seek(0)
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            hashed = hashlib.file_digest(file, "sha256") if callable(data) else hashlib.sha256(data)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
-    return digest
+    return hashed.hexdigest()
 
 
 def sync_directory(directory: Path) -> None:

@@ -57,10 +57,6 @@ class History:
         """The splits that have rows, in order of appearance."""
         return list(dict.fromkeys(row["split"] for row in self.rows))
 
-    def metric_names(self) -> list[str]:
-        """The metrics of all splits (`loss`, `accuracy`), in order of appearance."""
-        return list(dict.fromkeys(name for row in self.rows for name in row["metrics"]))
-
     def series(self, split: str, metric: str) -> tuple[list[int], list[float]]:
         """The epochs in which `split` has `metric`, and its values there."""
         points = [(row["epoch"], row["metrics"][metric]) for row in self._rows_with(split, metric)]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
-MASK = "***"
+from labwright.args.wording import MASK
 
 # A name is cut into words (`wandb_api_key`, `apiKey`), so that `tokenizer` and `keypoints` are not secrets.
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")

@@ -6,6 +6,7 @@ from labwright.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .launch import Launch as Launch
+    from .launch import flags_of as flags_of
     from .predictions import Predictions as Predictions
     from .predictions import plot_predictions as plot_predictions
     from .result import RunResult as RunResult
@@ -15,6 +16,7 @@ else:
         __name__,
         {
             "Launch": ".launch",
+            "flags_of": ".launch",
             "Predictions": ".predictions",
             "RunResult": ".result",
             "plot_predictions": ".predictions",

@@ -41,7 +41,7 @@ class Predictions:
             for number in range(rows.shape[1]):
                 columns[name if rows.shape[1] == 1 else f"{name}_{number}"] = rows[:, number].tolist()
         if any(name != str(label) for label, name in enumerate(class_names)):
-            for name in ("target", "prediction"):
+            for name in {"target", "prediction"} & columns.keys():
                 columns[f"{name}_name"] = [class_names[int(label)] for label in columns[name]]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
@@ -62,7 +62,8 @@ def predict(experiment: "Experiment[ExperimentArgs]", dataset: Dataset, batches:
             predicted = experiment.predict_batch(batch)
             if not predicted:
                 break
-            for name, values in {"index": batch["index"], "target": batch["target"], **predicted}.items():
+            given = {name: batch[name] for name in ("index", "target") if name in batch}
+            for name, values in {**given, **predicted}.items():
                 found.setdefault(name, []).append(values.cpu().numpy())
     return Predictions(dataset, {name: np.concatenate(parts) for name, parts in found.items()})
 

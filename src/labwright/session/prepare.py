@@ -1,5 +1,6 @@
 """Everything that can be refused, before anything is written: data, parts, names, folders, packages."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,6 +55,8 @@ def prepare(experiment: "Experiment[ExperimentArgs]", options: RunOptions) -> Pr
         name: {key: experiment.build_loader(dataset, key, training=name == "train") for key, dataset in sets.items()}
         for name, sets in (("train", splits.train), ("val", splits.val), ("test", splits.test))
     }
+    if args.epochs and not options.only_test:
+        _refuse_lone_samples(experiment, loaders["train"])
     experiment.optimizer = experiment.build_optimizer()
     steps_per_epoch = sum(loader.num_batches for loader in loaders["train"].values())
     experiment.scheduler = experiment.build_scheduler(args.epochs, steps_per_epoch)
@@ -71,6 +74,7 @@ def _prepare_data(experiment: "Experiment[ExperimentArgs]", options: RunOptions)
         train = {name: limit(dataset, num_samples) for name, dataset in splits.train.items()}
         splits = replace(splits, train=train)
     experiment.splits = splits
+    _check_noise(experiment)
     return warnings
 
 
@@ -79,8 +83,38 @@ def _check_names(splits: Splits) -> None:
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"two datasets are called {name!r}; each needs a name of its own")
+        if not re.fullmatch(r"\w[\w.-]*", name):
+            raise UserError(f"a dataset is called {name!r}; its name names files: letters, digits, _, . and - only")
     if not splits.train:
         raise UserError(f"{splits.name}: there is no training set")
+
+
+def _refuse_lone_samples(experiment: "Experiment[ExperimentArgs]", loaders: Mapping[str, "Loader"]) -> None:
+    """A batch of one has no variance to normalize by: torch would stop in the middle of the first epoch."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    if not any(isinstance(module, _BatchNorm) for module in experiment.model.modules()):
+        return
+    for name, loader in loaders.items():
+        if loader.batch_size == 1 or loader.num_samples % loader.batch_size == 1:
+            raise UserError(
+                f"batch normalization needs two samples in every batch, but with --batch_size={loader.batch_size} the "
+                f"last of the {loader.num_samples:,} samples of {name} stands alone; choose another --batch_size"
+            )
+
+
+def _check_noise(experiment: "Experiment[ExperimentArgs]") -> None:
+    from labwright.datasets import get_sample
+
+    args = experiment.args
+    if not args.white_noise_sd and not args.constant_offset_sd:
+        return
+    for name, dataset in experiment.splits.train.items():
+        inputs = get_sample(dataset, 0)["input"]
+        if not inputs.is_floating_point():
+            raise UserError(
+                f"--white_noise_sd and --constant_offset_sd need real inputs; those of {name} are {inputs.dtype}"
+            )
 
 
 def _load_weights(experiment: "Experiment[ExperimentArgs]") -> None:

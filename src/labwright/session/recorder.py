@@ -5,7 +5,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from labwright.args import ExperimentArgs, RunOptions
 from labwright.args.base import canonical
@@ -25,13 +25,14 @@ from labwright.runs.terminal import Progress, Terminal
 from labwright.trackers import GuardedTrackers, RunInfo, Tracker
 from labwright.train import Loader, Position, describe, flatten_state, peak_memory_bytes
 
-from .launch import Launch
+from .launch import Launch, changed_fields, flags_of
 from .result import RunResult
 from .secrets import secrets_of
 
 if TYPE_CHECKING:
     from labwright.experiment import Experiment
 
+T = TypeVar("T")
 _PACKAGES = ("labwright", "torch", "numpy", "pydantic", "safetensors", "scikit-learn", "matplotlib", "wandb")
 
 
@@ -72,8 +73,11 @@ class Recorder:
         args, machine, splits = self.experiment.args, self.experiment.machine, self.experiment.splits
         config = canonical(args)
         self.directory.write_args(config)
+        flags = launch.flags
+        if flags is None:
+            flags = [flag for model in (machine, self.options) for flag in flags_of(model, changed_fields(model))]
         self.directory.write_command(
-            launch.program, cwd=launch.cwd, flags=launch.flags, typed=launch.typed, secrets=self.secrets
+            launch.program, cwd=launch.cwd, flags=flags, typed=launch.typed, secrets=self.secrets
         )
         self.directory.steps_path.touch()
         self.record.update(
@@ -82,7 +86,7 @@ class Recorder:
             versions=versions(_PACKAGES),
             host=host(),
             device=describe(self.experiment.device),
-            git=git_state(launch.cwd),
+            git=git_state(launch.code_dir),
             dataset={"name": splits.name, "fingerprint": splits.fingerprint},
         )
         self.trackers.start(
@@ -168,34 +172,39 @@ class Recorder:
             best_metric=best[0] if best else None,
         )
 
-    def draw(self, what: str, draw: Callable[[], Any]) -> Any:
-        """The result of `draw`; a picture that fails is a warning, since no run should be lost to one."""
+    def draw(self, what: str, draw: Callable[[], T]) -> T | None:
+        """The result of `draw`; what fails is a warning, since no run should be lost to a picture or a table."""
         try:
             return draw()
         except Exception as error:
-            self.terminal.warn(f"{what} could not be drawn: {type(error).__name__}: {error}")
+            self.terminal.warn(f"{what} failed: {type(error).__name__}: {error}")
             return None
 
     def finish(self, result: RunResult) -> None:
         """The run ended well."""
-        self.terminal.note(result.summary())
-        self.trackers.finish("finished", _numbers(result), result.plots)
         self.record.finish("finished", result=result.to_json())
-        self._close()
+        self.terminal.note(result.summary())
+        try:
+            self.trackers.finish("finished", _numbers(result), result.plots)
+        finally:
+            self._close()
 
     def fail(self, error: BaseException) -> None:
         """The run ended otherwise: keep what there is."""
         is_interrupt = not isinstance(error, Exception)
+        status = "interrupted" if is_interrupt else "failed"
+        text = f"{type(error).__name__}: {error}".rstrip(": ")
+        self.record.finish(status, error=text)  # first: whoever interrupts may do so again
         if self._progress is not None:
             self._progress.close()
-        text = f"{type(error).__name__}: {error}".rstrip(": ")
-        self.terminal.error(f"{'interrupted' if is_interrupt else 'failed'}: {text}; kept in {self.directory.path}")
+        self.terminal.error(f"{status}: {text}; kept in {self.directory.path}")
         if not is_interrupt:
             self.terminal.note("".join(traceback.format_exception(error)).rstrip())
-        self.draw("history.png", self.draw_history)
-        self.trackers.finish("interrupted" if is_interrupt else "failed", {}, _existing([self.directory.plot_path]))
-        self.record.finish("interrupted" if is_interrupt else "failed", error=text)
-        self._close()
+        try:
+            self.draw("history.png", self.draw_history)
+            self.trackers.finish(status, {}, _existing([self.directory.plot_path]))
+        finally:
+            self._close()
 
     def _close(self) -> None:
         self.steps.close()
@@ -208,7 +217,7 @@ def _existing(paths: list[Path]) -> list[Path]:
 
 def _numbers(result: RunResult) -> dict[str, Any]:
     """What a tracker's summary shows."""
-    values = {f"test/{name}": value for name, value in result.test.items()}
+    values = {name if "/" in name else f"test/{name}": value for name, value in result.test.items()}
     if result.best_metric is not None:
         values |= {"best_epoch": result.best_epoch, f"best/{result.best_metric}": result.best_value}
     return {name: value for name, value in values.items() if value is not None and math.isfinite(value)}

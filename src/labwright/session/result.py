@@ -18,11 +18,14 @@ class RunResult:
     """Epochs trained; fewer than asked for when training stopped early."""
     steps: int
     best_epoch: int | None
-    """Epoch of the weights that were tested and stored."""
+    """Epoch in which `best_metric` was best; None where nothing decides."""
     best_metric: str | None
+    """Full name of the metric that decides."""
     best_value: float | None
+    weights_epoch: int
+    """Epoch of the weights that were tested and stored: the best, or the last where that was asked for."""
     val: dict[str, float]
-    """Metrics of each validation set at `best_epoch`; of a set not called `val` under `<set>/<metric>`."""
+    """Metrics of each validation set at `weights_epoch`; of a set not called `val` under `<set>/<metric>`."""
     test: dict[str, float]
     """Metrics of each test set; of a set not called `test` under `<set>/<metric>`."""
     seconds: float
@@ -40,10 +43,13 @@ class RunResult:
 
     def summary(self) -> str:
         """The result as a person wants to read it, a fact a line."""
-        rows = [(f"test {name}", f"{value:.4f}") for name, value in self.test.items()]
+        names = [name.replace("/", " ") if "/" in name else f"test {name}" for name in self.test]
+        rows = [(name, f"{value:.4f}") for name, value in zip(names, self.test.values(), strict=True)]
         if self.best_metric is not None and self.best_value is not None:
             best = f"{self.best_epoch} of {self.epochs} ({self.best_metric} {self.best_value:.4f})"
             rows.append(("best epoch", best))
+        if self.best_epoch not in (None, self.weights_epoch):
+            rows.append(("tested weights", f"epoch {self.weights_epoch}, the last"))
         speed = f" ({self.samples_per_second:,.0f} training samples/s)" if self.samples_per_second else ""
         rows.append(("time", f"{self.seconds:.1f} s{speed}"))
         rows.append(("run directory", str(self.run_dir)))

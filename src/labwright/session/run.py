@@ -9,7 +9,6 @@ from labwright.args import ExperimentArgs, RunOptions
 from labwright.runs import copied_to
 from labwright.runs.plots import plot_batch_histograms
 from labwright.runs.terminal import Terminal
-from labwright.trackers import Tracker
 from labwright.train import (
     BestTracker,
     EarlyStopping,
@@ -40,7 +39,7 @@ def run_session(
     terminal = terminal or Terminal()
     started = time.perf_counter()
     prepared = prepare(experiment, options)
-    trackers = _trackers(experiment, options, terminal)
+    trackers = experiment.build_trackers(options, terminal.warn)
     for warning in prepared.warnings:
         terminal.warn(warning)
     recorder = Recorder(experiment, options, terminal, trackers)
@@ -54,23 +53,6 @@ def run_session(
         recorder.finish(result)
     experiment.on_experiment_end(result)
     return result
-
-
-def _trackers(experiment: "Experiment[ExperimentArgs]", options: RunOptions, terminal: Terminal) -> list[Tracker]:
-    """The trackers asked for; a missing package is found here, before anything is trained."""
-    trackers: list[Tracker] = []
-    machine = experiment.machine
-    if options.use_wandb:
-        from labwright.trackers import WandbTracker
-
-        project = machine.wandb_project or experiment.args.experiment_id
-        key = machine.wandb_api_key.get_secret_value() if machine.wandb_api_key else None
-        trackers.append(WandbTracker(project=project, entity=machine.wandb_entity, api_key=key, warn=terminal.warn))
-    if options.use_tensorboard:
-        from labwright.trackers import TensorBoardTracker
-
-        trackers.append(TensorBoardTracker())
-    return trackers
 
 
 @dataclass
@@ -101,9 +83,10 @@ class _Session:
             dataset=experiment.splits.name,
             epochs=position.epoch,
             steps=position.step,
-            best_epoch=self._weights_epoch(loop),
+            best_epoch=loop.best.epoch,
             best_metric=best_metric,
             best_value=loop.best.value,
+            weights_epoch=self._weights_epoch(loop),
             val=flat(val, "val"),
             test=flat(test, "test"),
             seconds=round(time.perf_counter() - self.started, 3),
@@ -182,9 +165,10 @@ class _Session:
     def _draw(self) -> list[Path]:
         recorder, experiment = self.recorder, self.experiment
         recorder.draw("history.png", recorder.draw_history)
-        predictions = self._predict()
-        write_predictions(recorder.directory, predictions, experiment.splits.class_names)
-        drawn = recorder.draw("the predictions", lambda: experiment.plot(recorder.directory, predictions)) or []
+        predictions = recorder.draw("predicting", self._predict) or {}
+        names = experiment.splits.class_names
+        recorder.draw("predictions/", lambda: write_predictions(recorder.directory, predictions, names))
+        drawn = recorder.draw("predictions.png", lambda: experiment.plot(recorder.directory, predictions)) or []
         if self.options.batch_histograms:
             drawn += recorder.draw("the histograms", self._draw_histograms) or []
         return [path for path in [recorder.directory.plot_path, *drawn] if path.is_file()]

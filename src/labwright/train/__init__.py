@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from .weights import load_into as load_into
     from .weights import load_weights as load_weights
     from .weights import model_bytes as model_bytes
-    from .weights import save_model as save_model
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
@@ -64,7 +63,6 @@ else:
             "peak_memory_bytes": ".device",
             "restore_state": ".checkpoint",
             "rng_state": ".seeding",
-            "save_model": ".weights",
             "seed_everything": ".seeding",
             "set_rng_state": ".seeding",
             "stack": ".loaders",

@@ -24,20 +24,21 @@ def build_loader(
     seed: int,
     num_workers: int = 0,
     collate: Collate | None = None,
-    drop_last: bool = False,
     source: str = "",
     pin_memory: bool = False,
 ) -> "Loader":
     """A loader over `dataset`, known as `source` in its batches and in errors.
 
     The dataset has `__len__` and either `__getitems__(list of positions) -> Batch` or `__getitem__(position)` giving a
-    dict or an (input, target) pair; `collate` makes a Batch of a list of those where the default will not do.
+    dict or an (input, target) pair; `collate` makes a Batch of a list of those where the default will not do. With it
+    samples are fetched one by one, if the dataset has `__getitem__`; one that has only `__getitems__` must return a
+    list of samples there, and a UserError says so if it returns a whole Batch, which `collate` could not touch.
     A dataset may draw random numbers: they depend on seed, epoch and batch, not on the number of workers. One that
     draws none can say so with `draws_random_numbers = False`, which saves some 20 microseconds a batch.
     """
     return Loader(
         _Batches(dataset, collate, source),
-        _Order(_checked_length(dataset, batch_size, drop_last, source), batch_size, shuffle, drop_last, seed),
+        _Order(_checked_length(dataset, batch_size, source), batch_size, shuffle, seed),
         num_workers=num_workers,
         pin_memory=pin_memory,
     )
@@ -76,18 +77,16 @@ class Loader:
 
     @property
     def num_samples(self) -> int:
-        """Samples an epoch yields: all of them, unless the last, shorter batch is dropped."""
         return self._order.num_samples
 
 
 class _Order(Sampler[tuple[int, list[int]]]):
     """For each batch of the epoch a seed for what the dataset draws, and the positions to fetch."""
 
-    def __init__(self, length: int, batch_size: int, shuffle: bool, drop_last: bool, seed: int) -> None:
+    def __init__(self, length: int, batch_size: int, shuffle: bool, seed: int) -> None:
         self.batch_size = batch_size
-        self.num_samples = length - length % batch_size if drop_last else length
+        self.num_samples = length
         self.epoch = 1
-        self._length = length
         self._shuffle = shuffle
         self._seed = seed
 
@@ -96,7 +95,9 @@ class _Order(Sampler[tuple[int, list[int]]]):
 
     def __iter__(self) -> Iterator[tuple[int, list[int]]]:
         generator = torch.Generator().manual_seed(derive_seed(self._seed, "order", self.epoch))
-        positions = torch.randperm(self._length, generator=generator) if self._shuffle else torch.arange(self._length)
+        positions = (
+            torch.randperm(self.num_samples, generator=generator) if self._shuffle else torch.arange(self.num_samples)
+        )
         seeds = torch.randint(2**62, (len(self),), generator=generator).tolist()
         for batch, seed in enumerate(seeds):
             start = batch * self.batch_size
@@ -133,6 +134,11 @@ class _Batches:
             fetched = [self.dataset[position] for position in positions]
         if isinstance(fetched, list):
             fetched = self._collate(fetched) if self._collate else stack(fetched)
+        elif self._collate:
+            raise UserError(
+                f"{_title(self.dataset, self._source)} gives whole batches only, and collate is for samples: "
+                "give it __getitem__, or leave collate out for it"
+            )
         batch = _named(fetched)
         if "index" not in batch:
             batch = {**batch, "index": torch.from_numpy(np.array(positions, dtype=np.int64))}
@@ -167,16 +173,17 @@ def stack(samples: list[Any]) -> Any:
     return samples
 
 
-def _checked_length(dataset: Any, batch_size: int, drop_last: bool, source: str) -> int:
-    name = f"dataset {source!r}" if source else f"the {type(dataset).__name__}"
+def _checked_length(dataset: Any, batch_size: int, source: str) -> int:
     if batch_size < 1:
         raise UserError(f"batch_size must be at least 1, not {batch_size}")
     length = len(dataset)
     if length == 0:
-        raise UserError(f"{name} is empty")
-    if drop_last and length < batch_size:
-        raise UserError(f"{name} has {length} samples: less than one batch of {batch_size}, and drop_last drops it")
+        raise UserError(f"{_title(dataset, source)} is empty")
     return length
+
+
+def _title(dataset: Any, source: str) -> str:
+    return f"dataset {source!r}" if source else f"the {type(dataset).__name__}"
 
 
 def _as_it_is(batch: Any) -> Any:

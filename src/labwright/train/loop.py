@@ -150,10 +150,10 @@ class TrainLoop:
             position.step += 1
             position.num_samples += len(batch["input"])
             if position.step % self.log_every_n_steps == 0:
-                seconds = time.perf_counter() - started
-                self._log_step(name, loss, (position.num_samples - samples_before) / seconds)
-        position.train_seconds += time.perf_counter() - started
+                value = float(loss.value)  # waits for the device, so that the time is that of the work
+                self._log_step(name, value, (position.num_samples - samples_before) / (time.perf_counter() - started))
         metrics = meter.compute()
+        position.train_seconds += time.perf_counter() - started
         if not math.isfinite(metrics["loss"]):
             raise NonFiniteLoss(f"the {name} loss is {metrics['loss']} in epoch {position.epoch}; {_ADVICE}")
         self._require_finite_weights()
@@ -161,9 +161,11 @@ class TrainLoop:
 
     def _require_finite_weights(self) -> None:
         """The last step of an epoch may spoil the weights, and no loss has told yet: they must not be saved."""
-        broken = [name for name, weights in self.experiment.model.named_parameters() if not weights.isfinite().all()]
-        if broken:
-            raise NonFiniteLoss(f"{broken[0]} is not finite after epoch {self.position.epoch}; {_ADVICE}")
+        named = dict(self.experiment.model.named_parameters())
+        finite = torch.stack([weights.isfinite().all() for weights in named.values()]).tolist() if named else []
+        if not all(finite):
+            broken = list(named)[finite.index(False)]
+            raise NonFiniteLoss(f"{broken} is not finite after epoch {self.position.epoch}; {_ADVICE}")
 
     def evaluate(self, loaders: Mapping[str, Loader]) -> Results:
         """The metrics of each split, over the whole of it."""
@@ -172,8 +174,7 @@ class TrainLoop:
             for name, loader in loaders.items()
         }
 
-    def _log_step(self, split: str, loss: Loss, samples_per_second: float) -> None:
-        value = float(loss.value)
+    def _log_step(self, split: str, value: float, samples_per_second: float) -> None:
         values = {
             "loss": value,
             "learning_rate": self.experiment.optimizer.param_groups[0]["lr"],

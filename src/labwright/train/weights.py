@@ -2,7 +2,7 @@
 
 import io
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -10,11 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from labwright.args.wording import listed
+
 from .checkpoint import CheckpointError, first_line, flatten_state, read_file, read_state
 from .tensor_file import decode, looks_like_safetensors
 
 WRAPPERS = ("model", "state_dict", "model_state_dict")
 """Keys under which other people's checkpoints keep the weights."""
+_MOST = 5
+"""Names that an error lists."""
 
 
 def model_bytes(model: nn.Module) -> bytes:
@@ -30,11 +34,6 @@ def model_bytes(model: nn.Module) -> bytes:
             state[name] = value.clone() if memory in seen else value
             seen.add(memory)
     return flatten_state(state)
-
-
-def save_model(model: nn.Module, path: Path) -> None:
-    """Write `model_bytes` to a file."""
-    path.write_bytes(model_bytes(model))
 
 
 def load_weights(path: Path) -> dict[str, Any]:
@@ -73,7 +72,7 @@ def load_from_checkpoint(model: nn.Module, spec: str | Mapping[str, str], resolv
     submodules = dict(model.named_modules())
     for name, file in spec.items():
         if name not in submodules:
-            known = _some(sub for sub in submodules if sub)
+            known = listed((sub for sub in submodules if sub), _MOST)
             raise CheckpointError(f"from_checkpoint: the model has no submodule {name!r}; it has {known}")
         submodule = submodules[name]
         weights = _part(load_weights(resolve(file)), name, submodule)
@@ -108,7 +107,7 @@ def _from_torch(path: Path, content: bytes) -> Any:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(wrapper), Mapping):
             loaded = loaded[wrapper]
     if isinstance(loaded, Mapping) and not any(isinstance(value, Tensor) for value in loaded.values()):
-        raise CheckpointError(f"{path}: holds no state dict; its keys are {_some(map(str, loaded))}")
+        raise CheckpointError(f"{path}: holds no state dict; its keys are {listed(map(str, loaded), _MOST)}")
     return loaded
 
 
@@ -142,22 +141,15 @@ def _differences(expected: Mapping[str, Any], weights: Mapping[str, Any]) -> lis
     """What keeps the weights from fitting, in words."""
     problems: list[str] = []
     if missing := [name for name in expected if name not in weights]:
-        problems.append(f"missing {_some(missing)}")
+        problems.append(f"missing {listed(missing, _MOST)}")
     if unexpected := [name for name in weights if name not in expected]:
-        problems.append(f"unexpected {_some(unexpected)}")
+        problems.append(f"unexpected {listed(unexpected, _MOST)}")
     common = [name for name in expected if name in weights]
     if other := [name for name in common if _shape(expected[name]) != _shape(weights[name])]:
         shapes = (f"{name} is {_shape(weights[name])} there, {_shape(expected[name])} in the model" for name in other)
-        problems.append(f"shapes differ: {_some(shapes)}")
+        problems.append(f"shapes differ: {listed(shapes, _MOST)}")
     return problems
 
 
 def _shape(value: Any) -> list[int] | str:
     return list(value.shape) if isinstance(value, Tensor) else f"a {type(value).__name__}"
-
-
-def _some(names: Iterable[str], most: int = 5) -> str:
-    """The first names, and how many more there are."""
-    listed = list(names)
-    rest = f" and {len(listed) - most} more" if len(listed) > most else ""
-    return ", ".join(listed[:most]) + rest
