@@ -106,7 +106,9 @@ class TestEndings:
         assert signal.getsignal(signal.SIGTERM) is before
 
     @pytest.mark.slow
-    def test_sigterm_exits_143_and_keeps_the_run(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
+    def test_signal_to_end_keeps_the_run(self, tmp_path: Path, name: str, code: int) -> None:
+        """A closed terminal (SIGHUP) left run.json saying "running" forever."""
         process = subprocess.Popen(
             [sys.executable, RUN_PY, *DIGITS, "--epochs=1000000"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
         )
@@ -114,11 +116,11 @@ class TestEndings:
         for line in process.stderr:
             if line.startswith("epoch "):
                 break
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.Signals[name])
         rest = process.communicate(timeout=60)[1]
         [run] = tmp_path.glob("results/digits/*")
-        assert process.returncode == 143, rest
-        assert "Traceback" not in rest and "interrupted: Terminated" in rest
+        assert process.returncode == code, rest
+        assert "Traceback" not in rest and f"interrupted: Terminated: {name}" in rest
         assert json.loads((run / "run.json").read_text())["status"] == "interrupted"
         assert (run / "history.png").is_file() and (run / "checkpoints" / "index.json").is_file()
 

@@ -30,7 +30,11 @@ COMMANDS = {
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived."""
+    """A signal to end arrived: SIGTERM, or SIGHUP when the terminal goes away."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 128 + number
 
 
 def main(
@@ -53,8 +57,8 @@ def main(
         fail(prog, error)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-    except Terminated:
-        raise SystemExit(143) from None
+    except Terminated as ended:
+        raise SystemExit(ended.exit_code) from None
     except BrokenPipeError:  # the reader of our output has seen enough: `run.py | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
@@ -197,7 +201,7 @@ def _run(reading: Reading, config_file: Path, words: list[str], prog: str) -> No
     experiment = args.build(machine)
     terminal = Terminal(sys.stderr, quiet=options.quiet)
     launch = _launch(reading, config_file, words, prog)
-    with _sigterm_raises():
+    with _signals_raise():
         result = _finish(lambda: experiment.run(options, terminal=terminal, launch=launch), terminal)
     _show(result, options)
 
@@ -224,20 +228,25 @@ def _show(result: "RunResult", options: RunOptions) -> None:
 
 
 @contextlib.contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """Within this context SIGTERM raises `Terminated`, so that what there is of a run is kept."""
+def _signals_raise() -> Iterator[None]:
+    """Within this context the signals to end raise `Terminated`, so that what there is of a run is kept."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, _terminate)
+    wanted = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    # one that is ignored stays so: that is how nohup keeps a run alive
+    before = {number: signal.getsignal(number) for number in wanted if signal.getsignal(number) != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, _terminate)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Terminated
+    raise Terminated(number)
 
 
 def _anchor(machine: MachineConfig, reading: Reading, folder: Path) -> MachineConfig:

@@ -152,7 +152,10 @@ class Experiment(Generic[ArgsT]):
         )
 
     def collate(self, samples: "list[Any]") -> "Batch":
-        """A batch from single samples. Overriding it means that no dataset is asked for whole batches."""
+        """A batch from single samples.
+
+        Overriding it means that samples are fetched one by one; a dataset that gives whole batches only is refused.
+        """
         from labwright.train import stack
 
         return stack(samples)

@@ -54,5 +54,5 @@ def test_bash_accepts_the_script() -> None:
 
 def test_missing_shtab_is_one_line_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "shtab", None)
-    with pytest.raises(UserError, match=r'pip install "labwright\[completion\]"'):
+    with pytest.raises(UserError, match=r"pip install shtab"):
         completion(LabArgs, prog="run.py")

@@ -91,3 +91,19 @@ def test_lines_come_above_a_bar_that_is_on_and_closing_it_clears_it(monkeypatch:
     progress.close()
     terminal.error("failed")
     assert stream.getvalue().rpartition("\r")[2] == "\x1b[1;31mfailed\x1b[0m\n"
+
+
+def test_closed_terminal_does_not_stop_a_run(tmp_path: Path) -> None:
+    """`run.py 2>&1 | head -1` ended the training with a BrokenPipeError."""
+
+    class Closed(StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    terminal = Terminal(Closed())
+    with LogFile(tmp_path / "log.txt") as log:
+        terminal.attach(log)
+        terminal.line("epoch 1")
+        terminal.warn("no disk")
+        assert list(terminal.progress([1, 2], total=2, title="epoch 2")) == [1, 2]
+    assert (tmp_path / "log.txt").read_text() == "epoch 1\nwarning: no disk\n"

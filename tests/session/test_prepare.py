@@ -167,3 +167,9 @@ def test_noise_on_whole_numbers_is_refused(refused: Callable[..., str], points: 
             return replace(splits, train={"train": counts})
 
     assert "torch.int64" in refused(Counts, white_noise_sd=0.1)
+
+
+def test_weights_of_another_model_point_to_that_runs_arguments(make: Callable[..., Any], tmp_path: Path) -> None:
+    other = make(model={"kind": "mlp", "hidden_sizes": [9]}).run().run_dir
+    with pytest.raises(UserError, match=f"add --config={other}/args.yaml"):
+        make(from_checkpoint=str(other)).run()

@@ -215,3 +215,12 @@ class TestWeightsReturned:
         assert result.best_metric == full
         assert result.best_value == (min if lower_is_better else max)(values)
         assert result.best_epoch == 1 + values.index(result.best_value)
+
+
+def test_learning_rate_on_record_is_the_one_that_was_used(make: Callable[..., Any]) -> None:
+    """The rate of a step was read after the scheduler had moved on, that of an epoch before its first step."""
+    run = make(epochs=2, scheduler={"kind": "cosine"}).run(RunOptions(log_every_n_steps=1)).run_dir
+    steps = [json.loads(line)["learning_rate"] for line in (run / "steps.jsonl").read_text().splitlines()]
+    assert steps[0] == 0.1 and 0 < steps[-1] < steps[-2] < steps[1] < 0.1
+    rates = [row["learning_rate"] for row in history(run) if row["split"] == "train"]
+    assert rates == [steps[len(steps) // 2 - 1], steps[-1]]

@@ -78,7 +78,7 @@ def test_a_warning_is_one_line_and_masks_secrets() -> None:
     warnings = list[str]()
     leaky = Notebook(fail_at="start", message="401 for key abc123-long\nTraceback of the server: ...")
     track_a_run(GuardedTrackers([leaky], warnings.append, secrets=["", "abc123", "abc123-long"]))
-    assert warnings == ["notebook failed and is switched off: RuntimeError: 401 for key ***"]
+    assert warnings == ["notebook failed and is switched off: RuntimeError: 401 for key ********"]
 
 
 def test_a_secret_in_the_config_is_masked_before_a_tracker_hears_it() -> None:
@@ -90,7 +90,7 @@ def test_a_secret_in_the_config_is_masked_before_a_tracker_hears_it() -> None:
     config = {"dataset": {"url": "https://me:abc123@host", "api_key": "other"}, "epochs": 2}
     run = RunInfo(experiment_id="digits", run_dir=Path("run"), config=config)
     GuardedTrackers([listener], pytest.fail, secrets=["abc123"]).start(run)
-    assert listener.config == {"dataset": {"url": "https://me:***@host", "api_key": "***"}, "epochs": 2}
+    assert listener.config == {"dataset": {"url": "https://me:********@host", "api_key": "********"}, "epochs": 2}
 
 
 def test_ctrl_c_inside_a_tracker_still_stops_the_run() -> None:

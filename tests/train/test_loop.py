@@ -90,9 +90,9 @@ class Recorder:
     def step(self, position: Any, values: dict[str, float]) -> None:
         self.steps.append((position.step, values))
 
-    def epoch(self, position: Any, results: Any, state: Any, *, improved: bool, learning_rate: float) -> None:
+    def epoch(self, position: Any, results: Any, state: Any, *, improved: bool) -> None:
         self.trainee.events.append(f"record {position.epoch}")
-        self.epochs.append({"results": results, "improved": improved, "learning_rate": learning_rate})
+        self.epochs.append({"results": results, "improved": improved, "learning_rate": position.learning_rate})
 
 
 class Forgetful(Recorder):
@@ -100,7 +100,7 @@ class Forgetful(Recorder):
 
     def step(self, position: Any, values: dict[str, float]) -> None: ...
 
-    def epoch(self, position: Any, results: Any, state: Any, *, improved: bool, learning_rate: float) -> None:
+    def epoch(self, position: Any, results: Any, state: Any, *, improved: bool) -> None:
         state()
 
 
@@ -169,7 +169,7 @@ def test_schedule_steps_per_epoch(loop: Callable[..., Any]) -> None:
 def test_schedule_steps_per_optimizer_step(loop: Callable[..., Any]) -> None:
     trained = loop(Trainee(2, interval="step"))
     trained.run()
-    assert [row["learning_rate"] for row in trained.recorder.epochs] == [1e-3, 1e-3 / 2**3]
+    assert [row["learning_rate"] for row in trained.recorder.epochs] == [1e-3 / 2**2, 1e-3 / 2**5]  # of the last step
 
 
 def test_plateau_is_told_the_deciding_metric(loop: Callable[..., Any]) -> None:

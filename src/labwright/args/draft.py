@@ -153,7 +153,8 @@ class Draft:
             if given is not None:
                 self.given[node.name] = given
             raise Problem(node.name, f"choose one first: {', '.join(node.shape.variants)}")
-        child.kind_source = child.kind_source or source
+        if not data:  # `extra: {}` asks for the part and says nothing more about it
+            child.kind_source = child.kind_source or source
         problems = child.merge(data, source)
         if problems:
             raise Problems([Problem(f"{node.name}.{problem.key}", str(problem)) for problem in problems])

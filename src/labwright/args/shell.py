@@ -39,7 +39,7 @@ def script(parser: ArgumentParser, shell: str) -> str:
     try:
         import shtab
     except ImportError:
-        raise UserError('completion scripts need shtab: pip install "labwright[completion]"') from None
+        raise UserError("completion scripts need shtab: pip install shtab") from None
     return shtab.complete(parser, shell=shell)
 
 

@@ -1,5 +1,6 @@
 """What a person sees while a run is on: lines that stay, and a bar while an epoch lasts."""
 
+import contextlib
 import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
@@ -63,12 +64,15 @@ class Terminal:
     def _show(self, text: str, colour: str = "") -> None:
         if self.stream is None:
             return
-        if not self.stream.isatty():
-            print(text, file=self.stream, flush=True)
-            return
-        from tqdm import tqdm
+        try:
+            if not self.stream.isatty():
+                print(text, file=self.stream, flush=True)
+                return
+            from tqdm import tqdm
 
-        tqdm.write(f"\x1b[1;{colour}m{text}\x1b[0m" if colour else text, file=self.stream)  # above the bar, if any
+            tqdm.write(f"\x1b[1;{colour}m{text}\x1b[0m" if colour else text, file=self.stream)  # above the bar, if any
+        except OSError:  # the terminal was closed: the run goes on, and log.txt has the rest
+            self.stream = None
 
     def progress(self, batches: Iterable[T], *, total: int, title: str) -> "Progress[T]":
         """`batches`, shown as they pass: a bar on a terminal, a line every few seconds elsewhere."""
@@ -119,5 +123,7 @@ class Progress(Iterable[T]):
         for number, batch in enumerate(self._batches, start=1):
             yield batch
             if time.monotonic() >= due:
-                print(f"{self._title}: batch {number}/{self._total} {self.status}".rstrip(), file=stream, flush=True)
+                line = f"{self._title}: batch {number}/{self._total} {self.status}".rstrip()
+                with contextlib.suppress(OSError):  # nobody is looking any more
+                    print(line, file=stream, flush=True)
                 due = time.monotonic() + PLAIN_INTERVAL_SECONDS

@@ -121,8 +121,15 @@ def _load_weights(experiment: "Experiment[ExperimentArgs]") -> None:
     from labwright.train import load_from_checkpoint
 
     spec = experiment.args.from_checkpoint
-    if spec is not None:
+    if spec is None:
+        return
+    try:
         load_from_checkpoint(experiment.model, spec, lambda text: resolve_checkpoint(Path(text)))
+    except UserError as error:
+        args_file = Path(spec) / "args.yaml" if isinstance(spec, str) else None
+        if args_file is None or not args_file.is_file():
+            raise
+        raise UserError(f"{error}; for the model of that run add --config={args_file}") from error
 
 
 def _best_metric(experiment: "Experiment[ExperimentArgs]") -> tuple[str, bool] | None:

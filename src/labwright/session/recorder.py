@@ -123,14 +123,16 @@ class Recorder:
         state: Callable[[], dict[str, Any]],
         *,
         improved: bool,
-        learning_rate: float,
     ) -> None:
+        rate = position.learning_rate
         for split, metrics in results.items():
             is_train = split in self.experiment.splits.train
-            self.history.append(position.epoch, position.step, split, metrics, learning_rate if is_train else None)
+            self.history.append(position.epoch, position.step, split, metrics, rate if is_train else None)
         full = {f"{split}/{name}": value for split, metrics in results.items() for name, value in metrics.items()}
         self.checkpoints.save(position.step, position.epoch, flatten_state(state()), full, improved)
-        self.trackers.log_epoch(position.epoch, position.step, {**full, "learning_rate": learning_rate})
+        self.trackers.log_epoch(
+            position.epoch, position.step, full | ({"learning_rate": rate} if math.isfinite(rate) else {})
+        )
         self._show_epoch(position.epoch, results, improved)
         self.throttle.maybe_draw(lambda: self.draw("history.png", self.draw_history))
 

@@ -50,7 +50,7 @@ class RunResult:
             rows.append(("best epoch", best))
         if self.best_epoch not in (None, self.weights_epoch):
             rows.append(("tested weights", f"epoch {self.weights_epoch}, the last"))
-        speed = f" ({self.samples_per_second:,.0f} training samples/s)" if self.samples_per_second else ""
+        speed = f" (training at {self.samples_per_second:,.0f} samples/s)" if self.samples_per_second else ""
         rows.append(("time", f"{self.seconds:.1f} s{speed}"))
         rows.append(("run directory", str(self.run_dir)))
         rows += [("picture", str(plot)) for plot in self.plots]

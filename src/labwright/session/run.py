@@ -121,8 +121,7 @@ class _Session:
             return
         if self.experiment.args.epochs == 0:
             results = loop.evaluate(self.prepared.val)
-            rate = self.experiment.optimizer.param_groups[0]["lr"]
-            self.recorder.epoch(loop.position, results, loop.state_dict, improved=False, learning_rate=rate)
+            self.recorder.epoch(loop.position, results, loop.state_dict, improved=False)
             return
         import torch
 

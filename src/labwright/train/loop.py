@@ -62,7 +62,6 @@ class Recorder(Protocol):
         state: Callable[[], dict[str, Any]],
         *,
         improved: bool,
-        learning_rate: float,
     ) -> None: ...
 
 
@@ -79,6 +78,8 @@ class Position:
     num_samples: int = 0
     """Training samples seen, in all epochs."""
     train_seconds: float = 0.0
+    learning_rate: float = math.nan
+    """That of the last optimizer step, of the first parameter group."""
 
 
 @dataclass
@@ -111,7 +112,6 @@ class TrainLoop:
         """One pass over every training set, then one over every validation set."""
         self.position.epoch = epoch
         self.experiment.on_epoch_start(epoch)
-        learning_rate = self.experiment.optimizer.param_groups[0]["lr"]
         results = {name: self.train_dataset(name, loader) for name, loader in self.train_loaders.items()}
         results |= self.evaluate(self.val_loaders)
         value = self._deciding_value(results)
@@ -119,7 +119,7 @@ class TrainLoop:
         improved = value is not None and self.best.update(value, epoch)
         if self.early_stopping is not None and value is not None:
             self.early_stopping.update(value)
-        self.recorder.epoch(self.position, results, self.state_dict, improved=improved, learning_rate=learning_rate)
+        self.recorder.epoch(self.position, results, self.state_dict, improved=improved)
         self.experiment.on_epoch_end(epoch, results)
 
     def state_dict(self) -> dict[str, Any]:
@@ -144,6 +144,7 @@ class TrainLoop:
         for batch in self.recorder.watch(loader, position, name):
             batch = experiment.prepare_batch(batch, training=True)
             loss = experiment.train_batch(batch)
+            position.learning_rate = experiment.optimizer.param_groups[0]["lr"]
             if experiment.scheduler_interval == "step":
                 experiment.scheduler.step()
             meter.update(loss, batch)
@@ -177,7 +178,7 @@ class TrainLoop:
     def _log_step(self, split: str, value: float, samples_per_second: float) -> None:
         values = {
             "loss": value,
-            "learning_rate": self.experiment.optimizer.param_groups[0]["lr"],
+            "learning_rate": self.position.learning_rate,
             "samples_per_second": samples_per_second,
         }
         self.recorder.step(self.position, values)

@@ -71,7 +71,8 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 def plain(text: str) -> str:
     """The text on one line, as it is: a dollar sign starts no formula."""
-    return " ".join(text.split()).replace("$", r"\$")
+    drawable = text.encode("utf-8", "replace").decode()  # a name typed under LANG=C may hold what no font has
+    return " ".join(drawable.split()).replace("$", r"\$")
 
 
 def shorten(text: str, width: int) -> str:
