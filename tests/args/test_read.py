@@ -678,3 +678,15 @@ def test_model_validator_is_named_by_its_message() -> None:
     with pytest.raises(ArgsError) as caught:
         read({"arguments": Ordered}, ["--low=10"])
     assert caught.value.lines == ["low must not exceed high"]
+
+
+def test_value_given_dotted_and_nested_in_one_file_is_refused(tmp_path: Path) -> None:
+    """One of the two was taken and nothing said."""
+
+    class Twice(Args):
+        model: MLPArgs = MLPArgs()
+
+    path = tmp_path / "twice.yaml"
+    path.write_text("model.hidden_sizes: [3]\nmodel:\n  hidden_sizes: [4]\n")
+    with pytest.raises(ArgsError, match="model.hidden_sizes: is given twice in this file"):
+        read({"arguments": Twice}, [f"--config={path}"])

@@ -111,7 +111,7 @@ BAD: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     "names": (
         "x,name,y\n" + "".join(f"{i},person {i},{i % 2}\n" for i in range(300)),
         {"target": "y"},
-        'column \'name\' has 300 different texts; say what it is with columns={"name": "ignore"}',
+        "column 'name' has 300 different texts; say what it is with --dataset.columns.name=ignore (or category)",
     ),
     "not text": (b"x,y\n\xff\xfe,a\n", {"target": "y"}, "is not UTF-8 text: invalid start byte at byte 4"),
     "open quote": ('x,y\n1,a\n2,"b\n', {"target": "y"}, "is not CSV: unexpected end of data after line 2"),

@@ -122,6 +122,8 @@ class Draft:
         """Give the field `name` a value: a mapping is merged into a nested model, a word chooses a variant."""
         node = self.nodes[name]
         if node.shape.is_value or (value is None and node.shape.optional):
+            if source.kind == "file" and name in self.given and self.given[name].source is source:
+                raise Problem(name, "is given twice in this file, dotted and nested")
             self.given[name] = Given(value, source, text)
             self._children.pop(name, None)
         elif isinstance(value, dict):

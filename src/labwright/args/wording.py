@@ -45,8 +45,10 @@ def spelled(value: Any) -> str:
 
 
 def listed(names: Iterable[str], most: int = 20) -> str:
-    """The first names in a row, and how many more there are."""
+    """The first names in a row, and how many more there are; a single one more is named too."""
     names = list(names)
+    if len(names) == most + 1:
+        return ", ".join(names)
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 

@@ -105,7 +105,7 @@ def _guess(name: str, values: list[str], path: Path) -> ColumnType:
     if num_categories > _MAX_GUESSED_CATEGORIES:
         raise UserError(
             f"{path}: column {name!r} has {num_categories:,} different texts; "
-            f'say what it is with columns={{{_quoted(name)}: "ignore"}} (or "category")'
+            f"say what it is with --dataset.columns.{name}=ignore (or category)"
         )
     return "category"
 
@@ -116,7 +116,7 @@ def _numbers(name: str, values: list[str], path: Path, lines: list[int]) -> np.n
         number = _number(value)
         if number is None:
             _require_cell(name, value, path, lines[position])
-            hint = f'; if it is no number column, say columns={{{_quoted(name)}: "category"}}'
+            hint = f"; if it is no number column, say --dataset.columns.{name}=category"
             raise UserError(f"{path}, line {lines[position]}, column {name!r}: {value!r} is not a finite number{hint}")
         numbers[position] = number
     return numbers
@@ -160,7 +160,3 @@ def _require_cells(name: str, values: list[str], path: Path, lines: list[int]) -
 def _require_cell(name: str, value: str, path: Path, line: int) -> None:
     if not value:
         raise UserError(f"{path}, line {line}, column {name!r} is empty; fill it, or leave the row or column out")
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '\\"') + '"'
