@@ -26,6 +26,7 @@ def test_classes_are_named_beside_their_numbers() -> None:
         "target_name": "cat",
         "prediction_name": "dog",
     }
+    assert found.to_csv(("cat", "dog")).startswith("target,prediction,target_name,prediction_name\n")
 
 
 def test_columns_of_columns_get_a_number_each_and_no_name() -> None:

@@ -41,7 +41,7 @@ class Predictions:
             for number in range(rows.shape[1]):
                 columns[name if rows.shape[1] == 1 else f"{name}_{number}"] = rows[:, number].tolist()
         if any(name != str(label) for label, name in enumerate(class_names)):
-            for name in {"target", "prediction"} & columns.keys():
+            for name in [name for name in ("target", "prediction") if name in columns]:
                 columns[f"{name}_name"] = [class_names[int(label)] for label in columns[name]]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
