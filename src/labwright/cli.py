@@ -16,7 +16,6 @@ from labwright.args.machine import MachineConfig, anchored, config_path, write_f
 from labwright.args.options import RunOptions
 from labwright.args.read import File, Reading, fail, flag_values, read
 from labwright.args.registry import Registry, as_registry, describe, resolve
-from labwright.args.wording import MASK
 
 if TYPE_CHECKING:
     from labwright.runs.terminal import Terminal
@@ -75,9 +74,12 @@ def _dispatch(
         return _completion(registry, machine, words[1:], prog)
     if words and not words[0].startswith("-"):
         raise UserError(f"unknown command {words[0]!r}; known: {', '.join(COMMANDS)}; or give --experiment_id=ID")
-    experiment_id = _find_id(words, registry, runs_alone=isinstance(experiments, type))
+    named = _named_id(words)
+    # where there is only one experiment flags mean it, and for one that runs by itself an empty line does too
+    is_meant = named is None and len(registry) == 1 and (words or isinstance(experiments, type))
+    experiment_id = next(iter(registry)) if is_meant else named
     if experiment_id is not None:
-        return _experiment(registry, experiment_id, machine, words, prog)
+        return _experiment(registry, experiment_id, machine, words, prog, is_named=named is not None)
     if not words or "-h" in words or "--help" in words:
         return _overview(registry, prog)
     raise UserError(f"--experiment_id is required; known: {', '.join(registry)}")
@@ -104,14 +106,6 @@ def _registry_of_project() -> Registry:
         return as_registry(getattr(import_module(module), name))
     except (ModuleNotFoundError, AttributeError) as error:
         raise UserError(f"{path}: registry {entry!r} cannot be found ({error})") from None
-
-
-def _find_id(words: list[str], registry: Registry, *, runs_alone: bool) -> str | None:
-    """The experiment asked for; where there is only one, flags mean it, with `runs_alone` an empty line too."""
-    named = _named_id(words)
-    if named is not None or len(registry) > 1 or not (words or runs_alone):
-        return named
-    return next(iter(registry), None)
 
 
 def _named_id(words: list[str]) -> str | None:
@@ -166,14 +160,20 @@ def _new(words: list[str], prog: str) -> None:
 
 
 def _experiment(
-    registry: Registry, experiment_id: str, machine_model: type[MachineConfig], words: list[str], prog: str
+    registry: Registry,
+    experiment_id: str,
+    machine_model: type[MachineConfig],
+    words: list[str],
+    prog: str,
+    *,
+    is_named: bool,
 ) -> None:
     model = resolve(registry, experiment_id)
     config_file = config_path()
     files = [File(config_file, schema="machine")] if config_file.is_file() else []
     reading = read(
         {"experiment": model, "machine": machine_model, "this run": RunOptions},
-        words if _named_id(words) else [*words, f"--experiment_id={experiment_id}"],
+        words if is_named else [*words, f"--experiment_id={experiment_id}"],
         prog=prog,
         env_prefix=ENV_PREFIX,
         files=files,
@@ -259,6 +259,7 @@ def _anchor(machine: MachineConfig, reading: Reading, folder: Path) -> MachineCo
 
 def _launch(reading: Reading, config_file: Path, words: list[str], prog: str) -> "Launch":
     """What command.sh needs besides args.yaml: what was said of the machine and of this run, wherever it was said."""
+    from labwright.runs import redact_argv
     from labwright.session import Launch, flags_of
 
     flags: list[str] = []
@@ -267,7 +268,9 @@ def _launch(reading: Reading, config_file: Path, words: list[str], prog: str) ->
         sources = {name: draft.source_of(name) for name in draft.nodes if name != "config"}
         said = [name for name, source in sources.items() if source.kind != "default"]
         flags += flags_of(reading.models[schema], [name for name in said if sources[name].label != str(config_file)])
-    return Launch(_program(), Path.cwd(), tuple(flags), (prog, *_without_secrets(words, reading)))
+    nodes = [node for draft in reading.drafts.values() for node in draft.walk() if node.secret]
+    secret = {name for node in nodes for name in (node.path, node.name, *node.aliases)}
+    return Launch(_program(), Path.cwd(), tuple(flags), (prog, *redact_argv(words, flags=secret)))
 
 
 def _program() -> tuple[str, ...]:
@@ -277,16 +280,3 @@ def _program() -> tuple[str, ...]:
         return sys.executable, "-m", spec.name.removesuffix(".__main__")
     script = Path(sys.argv[0])
     return (sys.executable, str(script.resolve())) if script.suffix == ".py" else (sys.executable, "-m", "labwright")
-
-
-def _without_secrets(words: list[str], reading: Reading) -> list[str]:
-    """The line with the values of secret flags masked, however short they are."""
-    nodes = [node for draft in reading.drafts.values() for node in draft.walk() if node.secret]
-    flags = {f"--{name}".replace("_", "-") for node in nodes for name in (node.path, node.name, *node.aliases)}
-    shown: list[str] = []
-    for word in words:
-        flag, equals, _ = word.partition("=")
-        follows = bool(shown) and "=" not in shown[-1] and shown[-1].replace("_", "-") in flags
-        is_secret = flag.replace("_", "-") in flags and equals
-        shown.append(f"{flag}={MASK}" if is_secret else MASK if follows else word)
-    return shown

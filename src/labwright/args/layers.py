@@ -18,7 +18,7 @@ from .node import Node
 from .problems import explain, where
 from .sources import Problem, Problems, Source
 from .values import decode, decode_flag
-from .wording import MASK, MAX_PROBLEMS, nearest, not_one_of, one_line, quoted, shortened
+from .wording import MASK, MAX_PROBLEMS, flag_key, nearest, not_one_of, one_line, quoted, shortened
 
 _FLAGS_ONLY = ("config", "print_config")
 
@@ -79,7 +79,7 @@ class Layers:
             chosen: dict[str, tuple[Node, str]] = {}
             for word in cut(words, names).words:
                 flag, _, text = word.partition("=")
-                node = names.paths.get(flag[2:].replace("-", "_")) if flag.startswith("--") else None
+                node = names.paths.get(flag_key(flag[2:])) if flag.startswith("--") else None
                 part, kind = _chosen_kind(node, text) if node is not None else (None, None)
                 if part is not None and kind in part.shape.variants:
                     chosen[part.path] = part, kind

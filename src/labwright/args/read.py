@@ -22,7 +22,7 @@ from .layers import File as File
 from .layers import Layers
 from .names import Names
 from .parser import build_parser
-from .wording import quoted
+from .wording import flag_key, quoted
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 _CONTROLS = frozenset({"-h", "--help", "--config", "--print_config", "--print-config"})
@@ -129,7 +129,7 @@ def flag_values(words: Sequence[str], name: str) -> list[str]:
         if word == "--":
             break
         flag, equals, value = word.partition("=")
-        if flag.replace("-", "_") == f"__{name}":
+        if flag_key(flag) == f"__{name}":
             following = words[position + 1 : position + 2]
             found += [value] if equals else [word for word in following if not word.startswith("-")]
     return found

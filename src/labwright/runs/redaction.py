@@ -1,10 +1,10 @@
 """Keeps secrets out of files: by the name of the field that holds them, and by what they are."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, cast
 
-from labwright.args.wording import MASK
+from labwright.args.wording import MASK, flag_key
 
 # A name is cut into words (`wandb_api_key`, `apiKey`), so that `tokenizer` and `keypoints` are not secrets.
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
@@ -29,21 +29,26 @@ def redact_text(text: str, secrets: Iterable[str]) -> str:
     return _mask(text, _longest_first(secrets))
 
 
-def redact_argv(argv: Sequence[str], secrets: Iterable[str] = ()) -> list[str]:
-    """Command line arguments without secrets: `--api_key=abc` and `--api_key abc` lose theirs, whatever it is."""
+def redact_argv(argv: Sequence[str], secrets: Iterable[str] = (), *, flags: Collection[str] = ()) -> list[str]:
+    """Command line arguments without secrets: `--api_key=abc` and `--api_key abc` lose theirs, whatever it is.
+
+    So do the flags called `flags` (without dashes; `-` and `_` are the same), whatever their names suggest.
+    """
     known = _longest_first(secrets)
+    secret_keys = {flag_key(flag) for flag in flags}
     masked: list[str] = []
     value_is_secret = False
     for word in argv:
         is_flag = word.startswith("--")
         name, equals, _ = word.partition("=")
+        names_secret = is_flag and (_is_secret_name(name) or flag_key(name[2:]) in secret_keys)
         if value_is_secret and not is_flag:
             masked.append(MASK)
-        elif is_flag and equals and _is_secret_name(name):
+        elif names_secret and equals:
             masked.append(f"{name}={MASK}")
         else:
             masked.append(_mask(word, known))
-        value_is_secret = is_flag and not equals and _is_secret_name(name)
+        value_is_secret = names_secret and not equals
     return masked
 
 
