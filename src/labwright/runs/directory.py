@@ -24,7 +24,7 @@ class RunDirectory:
     path: Path
 
     @classmethod
-    def create(cls, results_dir: Path, experiment_id: str, results_subdir: str | None = None) -> Self:
+    def create(cls, results_dir: Path, experiment_id: str, results_subdir: str | PurePath | None = None) -> Self:
         """A directory no other run has: `<results_dir>/<experiment_id>/[<results_subdir>/]<date>_<time>_<4 hex>`."""
         parent = run_parent(results_dir, experiment_id, results_subdir)
         try:
@@ -122,9 +122,9 @@ def open_run(path: str | os.PathLike[str]) -> RunDirectory:
     return run
 
 
-def run_parent(results_dir: Path, experiment_id: str, results_subdir: str | None = None) -> Path:
+def run_parent(results_dir: Path, experiment_id: str, results_subdir: str | PurePath | None = None) -> Path:
     """The directory in which such a run gets its own; UserError if that would lie outside `results_dir`."""
-    parts = _inner_parts(experiment_id, "experiment id") + _inner_parts(results_subdir or ".", "results_subdir")
+    parts = _inner_parts(experiment_id, "experiment id") + _inner_parts(str(results_subdir or "."), "results_subdir")
     try:
         root = results_dir.expanduser().resolve()
         parent = root.joinpath(*parts).resolve()

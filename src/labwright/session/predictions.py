@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from labwright.experiment import Experiment
     from labwright.train import Batch
 
-_MOST_IMAGES = 32
-
 
 @dataclass
 class Predictions:
@@ -100,15 +98,14 @@ def plot_predictions(run: RunDirectory, splits: Splits, predictions: dict[str, P
 
 def _plot_mistakes(run: RunDirectory, splits: Splits, names: tuple[str, ...], found: Predictions, title: str) -> "Path":
     from labwright.datasets import get_sample
-    from labwright.runs.plots import plot_mistakes
+    from labwright.runs.plots import choose_mistakes, plot_mistakes
 
     path = run.path / "predictions.png"
     target, prediction, confidence = (found.columns[name] for name in ("target", "prediction", "confidence"))
-    wrong = target != prediction
-    order = np.lexsort((np.where(wrong, -confidence, confidence), ~wrong))[:_MOST_IMAGES]
-    chosen = order[wrong[order]] if wrong.any() else order
+    num_wrong = int((target != prediction).sum())
+    chosen = choose_mistakes(target, prediction, confidence)  # so that these images alone are fetched
     images = np.stack([get_sample(found.dataset, int(found.columns["index"][row]))["input"].numpy() for row in chosen])
     plot_mistakes(
-        images, target[chosen], prediction[chosen], confidence[chosen], names, path, title, len(found), int(wrong.sum())
+        images, target[chosen], prediction[chosen], confidence[chosen], names, path, title, len(found), num_wrong
     )
     return path

@@ -36,8 +36,7 @@ def prepare(experiment: "Experiment[ExperimentArgs]", options: RunOptions) -> Pr
     args, machine = experiment.args, experiment.machine
     if options.only_test and args.from_checkpoint is None:
         raise UserError("--only_test needs the weights to test: add --from_checkpoint=PATH (a file or a run directory)")
-    subdir = str(options.results_subdir) if options.results_subdir else None
-    check_writable(run_parent(machine.results_dir, args.experiment_id, subdir))
+    check_writable(run_parent(machine.results_dir, args.experiment_id, options.results_subdir))
     experiment.device = choose_device(machine.use_cuda)
     seed_everything(args.seed)
     warnings = _prepare_data(experiment, options)

@@ -26,7 +26,7 @@ from labwright.trackers import GuardedTrackers, RunInfo, Tracker
 from labwright.train import Loader, Position, describe, flatten_state, peak_memory_bytes
 
 from .launch import Launch, changed_fields, flags_of
-from .result import RunResult
+from .result import RunResult, flat
 from .secrets import secrets_of
 
 if TYPE_CHECKING:
@@ -51,8 +51,7 @@ class Recorder:
         self.options = options
         self.terminal = terminal
         self.secrets = secrets_of(machine, options, args)
-        subdir = str(options.results_subdir) if options.results_subdir else None
-        self.directory = RunDirectory.create(machine.results_dir, args.experiment_id, subdir)
+        self.directory = RunDirectory.create(machine.results_dir, args.experiment_id, options.results_subdir)
         self.log = LogFile(self.directory.log_path, self.secrets)
         self.terminal.attach(self.log)
         self.history = History(self.directory.history_path)
@@ -128,7 +127,7 @@ class Recorder:
         for split, metrics in results.items():
             is_train = split in self.experiment.splits.train
             self.history.append(position.epoch, position.step, split, metrics, rate if is_train else None)
-        full = {f"{split}/{name}": value for split, metrics in results.items() for name, value in metrics.items()}
+        full = flat(results)
         self.checkpoints.save(position.step, position.epoch, flatten_state(state()), full, improved)
         self.trackers.log_epoch(
             position.epoch, position.step, full | ({"learning_rate": rate} if math.isfinite(rate) else {})
@@ -219,7 +218,7 @@ def _existing(paths: list[Path]) -> list[Path]:
 
 def _numbers(result: RunResult) -> dict[str, Any]:
     """What a tracker's summary shows."""
-    values = {name if "/" in name else f"test/{name}": value for name, value in result.test.items()}
+    values: dict[str, float | None] = {**result.full_test()}
     if result.best_metric is not None:
         values |= {"best_epoch": result.best_epoch, f"best/{result.best_metric}": result.best_value}
     return {name: value for name, value in values.items() if value is not None and math.isfinite(value)}

@@ -37,14 +37,17 @@ class RunResult:
     plots: list[Path] = field(default_factory=list[Path])
     warnings: list[str] = field(default_factory=list[str])
 
+    def full_test(self) -> dict[str, float]:
+        """The test metrics under their full names."""
+        return {name if "/" in name else f"test/{name}": value for name, value in self.test.items()}
+
     def to_json(self) -> dict[str, Any]:
         """The result with paths as texts."""
         return {key: _plain(value) for key, value in asdict(self).items()}
 
     def summary(self) -> str:
         """The result as a person wants to read it, a fact a line."""
-        names = [name.replace("/", " ") if "/" in name else f"test {name}" for name in self.test]
-        rows = [(name, f"{value:.4f}") for name, value in zip(names, self.test.values(), strict=True)]
+        rows = [(name.replace("/", " "), f"{value:.4f}") for name, value in self.full_test().items()]
         if self.best_metric is not None and self.best_value is not None:
             best = f"{self.best_epoch} of {self.epochs} ({self.best_metric} {self.best_value:.4f})"
             rows.append(("best epoch", best))
@@ -60,8 +63,8 @@ class RunResult:
         return "\n".join([f"{self.experiment_id} on {self.dataset}", *lines])
 
 
-def flat(results: dict[str, dict[str, float]], usual: str) -> dict[str, float]:
-    """Metrics of several splits in one mapping; those of the split called `usual` keep their bare names."""
+def flat(results: dict[str, dict[str, float]], usual: str | None = None) -> dict[str, float]:
+    """Metrics of several splits under their full names; those of the split called `usual` keep their bare ones."""
     return {
         metric if split == usual else f"{split}/{metric}": value
         for split, metrics in results.items()

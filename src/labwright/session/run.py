@@ -134,8 +134,8 @@ class _Session:
 
     def _weights_epoch(self, loop: TrainLoop) -> int:
         """The epoch whose weights are tested and stored."""
-        keeps_best = self.experiment.args.return_best_model and loop.best.epoch is not None
-        return loop.best.epoch if keeps_best and loop.best.epoch is not None else loop.position.epoch
+        best = loop.best.epoch if self.experiment.args.return_best_model else None
+        return loop.position.epoch if best is None else best
 
     def _take_best_weights(self, loop: TrainLoop) -> None:
         best = self.recorder.checkpoints.path_of("best")
@@ -156,8 +156,7 @@ class _Session:
         for split, metrics in results.items():
             self.recorder.history.append(epoch, step, split, metrics)
         if results:
-            full = {f"{split}/{name}": value for split, metrics in results.items() for name, value in metrics.items()}
-            self.recorder.trackers.log_epoch(epoch, step, full)
+            self.recorder.trackers.log_epoch(epoch, step, flat(results))
         self.experiment.on_test_end(results)
         return results
 

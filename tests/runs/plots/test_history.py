@@ -102,7 +102,9 @@ def test_extreme_values_are_drawn_without_a_warning(tmp_path: Path, losses: list
         {"epoch": epoch, "step": epoch, "split": "train", "metrics": {"loss": loss}, "learning_rate": abs(loss)}
         for epoch, loss in enumerate(losses, start=1)
     ]
-    plot_history(rows, tmp_path / "history.png", title="extreme")
+    path = tmp_path / "history.png"
+    plot_history(rows, path, title="extreme")
+    assert path.stat().st_size > 0
 
 
 def test_ticks_of_a_nearly_constant_large_loss_differ(tmp_path: Path, texts: Texts) -> None:

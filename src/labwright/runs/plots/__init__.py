@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from .confusion import plot_confusion as plot_confusion
     from .histograms import plot_batch_histograms as plot_batch_histograms
     from .history import plot_history as plot_history
+    from .predictions import choose_mistakes as choose_mistakes
     from .predictions import plot_mistakes as plot_mistakes
     from .scatter import plot_regression as plot_regression
     from .throttle import ThrottledPlot as ThrottledPlot
@@ -19,6 +20,7 @@ else:
             "plot_batch_histograms": ".histograms",
             "plot_confusion": ".confusion",
             "plot_history": ".history",
+            "choose_mistakes": ".predictions",
             "plot_mistakes": ".predictions",
             "plot_regression": ".scatter",
         },

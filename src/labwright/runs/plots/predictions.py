@@ -39,15 +39,12 @@ def plot_mistakes(
 
     targets, predictions = np.asarray(targets), np.asarray(predictions)
     confidences = np.nan_to_num(np.asarray(confidences, dtype=np.float64), nan=0.0)
-    wrong, right = np.flatnonzero(targets != predictions), np.flatnonzero(targets == predictions)
-    if wrong.size:
-        chosen = wrong[np.argsort(-confidences[wrong], kind="stable")][:_MOST_TILES]
-    else:
-        chosen = right[np.argsort(confidences[right], kind="stable")][:_MOST_TILES]
+    chosen = choose_mistakes(targets, predictions, confidences)
+    shows_mistakes = bool((targets != predictions).any())
     num_columns = min(_NUM_COLUMNS, max(4, chosen.size))
     num_rows = max(1, math.ceil(chosen.size / num_columns))
     tiles = _displayable(np.asarray(images)[chosen])
-    subtitle = _subtitle(chosen.size, bool(wrong.size), num_total, num_wrong)
+    subtitle = _subtitle(chosen.size, shows_mistakes, num_total, num_wrong)
     width, height = num_columns * _TILE_WIDTH + 0.2, num_rows * _TILE_HEIGHT
     with picture(path, title, subtitle=subtitle, width=width, height=height) as figure:
         for position, (tile, index) in enumerate(zip(tiles, chosen, strict=True)):
@@ -56,6 +53,19 @@ def plot_mistakes(
             _draw_tile(axes, tile, true, predicted, float(confidences[index]))
         if not chosen.size:
             figure.text(0.5, 0.3, "No predictions to show", ha="center", color=MUTED)
+
+
+def choose_mistakes(
+    targets: "NDArray[Any]", predictions: "NDArray[Any]", confidences: "NDArray[Any]"
+) -> "NDArray[np.intp]":
+    """Positions of the samples worth showing: the most confident mistakes, or without any the least confident rest."""
+    import numpy as np
+
+    confidences = np.nan_to_num(np.asarray(confidences, dtype=np.float64), nan=0.0)
+    wrong = np.flatnonzero(targets != predictions)
+    if wrong.size:
+        return wrong[np.argsort(-confidences[wrong], kind="stable")][:_MOST_TILES]
+    return np.argsort(confidences, kind="stable")[:_MOST_TILES]
 
 
 def _subtitle(num_shown: int, shows_mistakes: bool, num_total: int, num_wrong: int) -> str:
