@@ -71,8 +71,8 @@ class TestEndings:
     def test_ctrl_c_exits_130_and_keeps_the_run(
         self, command_line: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def interrupted(self: Any, epoch: int) -> None:
-            if epoch == 2:
+        def interrupted(self: Any) -> None:
+            if self.epoch == 2:
                 raise KeyboardInterrupt
 
         monkeypatch.setattr("labwright.Experiment.on_epoch_start", interrupted)
@@ -92,7 +92,7 @@ class TestEndings:
     ) -> None:
         from labwright.args import UserError
 
-        def late(self: Any, run: Any) -> None:
+        def late(self: Any) -> None:
             raise UserError("the label server does not know you")
 
         monkeypatch.setattr("labwright.Experiment.on_experiment_start", late)
@@ -133,8 +133,8 @@ class TestEndings:
                 from labwright import Experiment, main
 
                 class Broken(Experiment[DigitsArgs]):
-                    def on_epoch_start(self, epoch):
-                        if epoch == 2:
+                    def on_epoch_start(self):
+                        if self.epoch == 2:
                             raise RuntimeError("broken by hand")
 
                 class BrokenArgs(DigitsArgs):

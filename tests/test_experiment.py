@@ -84,11 +84,9 @@ def test_model_datasets_optimizer_and_schedule_may_be_built_by_hand(machine: Mac
         def build_optimizer(self) -> torch.optim.Optimizer:
             return torch.optim.SGD(self.model.parameters(), lr=0.1)
 
-        def build_scheduler(self, num_epochs: int, steps_per_epoch: int) -> Any:
+        def build_scheduler(self, optimizer: torch.optim.Optimizer, num_epochs: int, steps_per_epoch: int) -> Any:
             self.scheduler_interval = "step"
-            return torch.optim.lr_scheduler.LambdaLR(
-                self.optimizer, lambda step: 1 - step / (num_epochs * steps_per_epoch)
-            )
+            return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / (num_epochs * steps_per_epoch))
 
     experiment = ByHand(ByHandArgs(), machine)
     result = experiment.run()
@@ -128,23 +126,23 @@ def test_events_come_in_order(machine: MachineConfig) -> None:
     seen: list[str] = []
 
     class Watched(Experiment[SmallArgs]):
-        def on_experiment_start(self, run: Any) -> None:
-            seen.append(f"run starts, {'run.json' if run.record_path.exists() else 'nothing'} is there")
+        def on_experiment_start(self) -> None:
+            seen.append(f"run starts, {'run.json' if self.run_directory.record_path.exists() else 'nothing'} is there")
 
-        def on_epoch_start(self, epoch: int) -> None:
-            seen.append(f"epoch {epoch} starts")
+        def on_epoch_start(self) -> None:
+            seen.append(f"epoch {self.epoch} starts")
 
-        def on_epoch_end(self, epoch: int, results: Any) -> None:
-            seen.append(f"epoch {epoch} ends: {', '.join(results)}")
+        def on_epoch_end(self) -> None:
+            seen.append(f"epoch {self.epoch} ends: {', '.join(self.epoch_metrics)}")
 
-        def on_test_end(self, results: Any) -> None:
-            seen.append(f"tested: {', '.join(results['test'])}")
+        def on_test_end(self) -> None:
+            seen.append(f"tested: {', '.join(self.test_metrics['test'])}")
 
         def store_model(self, path: Path) -> None:
             seen.append(f"stores {path.name}")
 
-        def on_experiment_end(self, result: Any) -> None:
-            seen.append(f"run ends: {result.epochs} epochs")
+        def on_experiment_end(self) -> None:
+            seen.append(f"run ends: {self.result.epochs} epochs")
 
     Watched(SmallArgs(epochs=2), machine).run()
     assert seen == [
@@ -195,7 +193,7 @@ def test_teacher_that_follows_by_averages_needs_one_method(machine: MachineConfi
     """Someone had to copy a whole training loop for an EMA teacher."""
 
     class WithTeacher(Experiment[SmallArgs]):
-        def on_experiment_start(self, run: Any) -> None:
+        def on_experiment_start(self) -> None:
             from copy import deepcopy
 
             self.teacher = deepcopy(self.model)

@@ -23,9 +23,10 @@ FLOORS = (
         "labwright.train",
     ),
     ("labwright.session",),
+    ("labwright.bare",),
     ("labwright.experiment",),
-    ("labwright.new",),
-    ("labwright.cli",),
+    ("labwright.new", "labwright.project"),
+    ("labwright.api", "labwright.cli"),
     ("labwright",),  # its public names, and `python -m labwright`
     ("lab",),
     ("lab.wild_west",),
@@ -33,9 +34,26 @@ FLOORS = (
 """The rooms, lowest floor first."""
 
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-WITHOUT_TORCH = ("labwright.lazy", "labwright.args", "labwright.loop", "labwright.runs", "labwright.new")
+WITHOUT_TORCH = (
+    "labwright.lazy",
+    "labwright.args",
+    "labwright.loop",
+    "labwright.runs",
+    "labwright.bare",
+    "labwright.new",
+    "labwright.project",
+    "labwright.api",
+)
 """Rooms that do not import torch, inside a function neither."""
-LIGHT = (*WITHOUT_TORCH, "labwright.experiment", "labwright.cli", "labwright")
+LIGHT = (
+    *WITHOUT_TORCH,
+    "labwright.bare",
+    "labwright.experiment",
+    "labwright.project",
+    "labwright.api",
+    "labwright.cli",
+    "labwright",
+)
 """Rooms that import nothing heavy outside functions; so do the modules `args` of all the others."""
 HEAVY = ("torch", "numpy", "matplotlib")
 

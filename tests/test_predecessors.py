@@ -183,8 +183,9 @@ def test_checkpoint_holds_everything_the_next_step_depends_on(machine: MachineCo
     fresh = Experiment(SmallArgs(seed=1), machine)
     fresh.run()
     fresh.model.load_state_dict(state["model"])
-    fresh.optimizer.load_state_dict(state["optimizer"])
-    fresh.scheduler.load_state_dict(state["scheduler"])
+    fresh.optimizer.load_state_dict(state["optimizers"]["optimizer"])
+    fresh.schedulers["optimizer"].load_state_dict(state["schedulers"]["optimizer"])
+    fresh.stepper.load_state_dict(state["stepper"])
     for mine, other in zip(experiment.optimizer.state.values(), fresh.optimizer.state.values(), strict=True):
         assert all(torch.equal(mine[name], other[name]) for name in mine)
     assert state["position"]["epoch"] == 1 and state["position"]["step"] == 2
@@ -206,11 +207,8 @@ def test_patience_is_the_number_of_epochs_without_improvement(
     """Patience n tolerated n - 1 epochs; patience 1 always stopped after the first epoch."""
 
     class Scripted(Experiment[SmallArgs]):
-        def on_epoch_start(self, epoch: int) -> None:
-            self.loss = losses[epoch - 1]
-
         def eval_batch(self, batch: Any) -> Any:
-            return super().eval_batch(batch)._replace(value=torch.tensor(self.loss))
+            return super().eval_batch(batch)._replace(value=torch.tensor(losses[self.epoch - 1]))
 
     result = Scripted(SmallArgs(epochs=4, early_stopping_patience=patience), machine).run()
     assert result.epochs == epochs_trained and result.stopped_early == (epochs_trained < 4)
@@ -287,12 +285,10 @@ def test_history_is_written_epoch_by_epoch_and_survives_ctrl_c(machine: MachineC
     """history.json held every batch and was written only at the end; Ctrl-C lost everything."""
 
     class Interrupted(Experiment[SmallArgs]):
-        def on_experiment_start(self, run: Any) -> None:
-            self.path = run.path
-
-        def on_epoch_end(self, epoch: int, results: Any) -> None:
-            assert [row["epoch"] for row in history(self.path)] == [1, 1, 2, 2][: 2 * epoch]
-            if epoch == 2:
+        def on_epoch_end(self) -> None:
+            self.path = self.run_directory.path
+            assert [row["epoch"] for row in history(self.path)] == [1, 1, 2, 2][: 2 * self.epoch]
+            if self.epoch == 2:
                 raise KeyboardInterrupt
 
     experiment = Interrupted(SmallArgs(epochs=5), machine)

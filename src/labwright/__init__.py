@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING
 from labwright.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .api import run as run
     from .args import Args as Args
     from .args import ExperimentArgs as ExperimentArgs
     from .args import MachineConfig as MachineConfig
     from .args import RunOptions as RunOptions
+    from .bare import BareExperiment as BareExperiment
     from .cli import main as main
     from .experiment import Experiment as Experiment
+    from .loop import Hook as Hook
     from .runs import open_run as open_run
     from .session import RunResult as RunResult
 else:
@@ -18,12 +21,15 @@ else:
         __name__,
         {
             "Args": ".args",
+            "BareExperiment": ".bare",
             "Experiment": ".experiment",
             "ExperimentArgs": ".args",
             "MachineConfig": ".args",
             "RunOptions": ".args",
             "RunResult": ".session",
+            "Hook": ".loop",
             "main": ".cli",
             "open_run": ".runs",
+            "run": ".api",
         },
     )

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from labwright.args.errors import UserError
 from labwright.args.experiment import ExperimentArgs
-from labwright.args.machine import MachineConfig, anchored, config_path, write_first_config
+from labwright.args.machine import MachineConfig, config_path, write_first_config
 from labwright.args.options import RunOptions
-from labwright.args.read import File, Reading, fail, flag_values, read
+from labwright.args.read import Reading, fail, flag_values
 from labwright.args.registry import Registry, as_registry, describe, resolve
+from labwright.project import ENV_PREFIX, launch_of, machine_of, read_experiment, registry_of_project
 
 if TYPE_CHECKING:
     from labwright.runs.terminal import Terminal
-    from labwright.session import Launch, RunResult
+    from labwright.session import RunResult
 
-ENV_PREFIX = "LABWRIGHT_"
 COMMANDS = {
     "completion": "print a completion script: completion bash|zsh [--experiment_id=ID]",
     "new": "write a lab of your own: new DIR",
@@ -69,7 +69,7 @@ def _dispatch(
 ) -> None:
     if words and words[0] == "new":
         return _new(words[1:], prog)
-    registry = as_registry(experiments) if experiments is not None else _registry_of_project()
+    registry = as_registry(experiments) if experiments is not None else registry_of_project()
     if words and words[0] == "completion":
         return _completion(registry, machine, words[1:], prog)
     if words and not words[0].startswith("-"):
@@ -83,29 +83,6 @@ def _dispatch(
     if not words or "-h" in words or "--help" in words:
         return _overview(registry, prog)
     raise UserError(f"--experiment_id is required; known: {', '.join(registry)}")
-
-
-def _registry_of_project() -> Registry:
-    """The registry that `[tool.labwright] registry = "module:NAME"` in the nearest pyproject.toml names."""
-    import tomllib
-    from importlib import import_module
-
-    path = config_path().with_name("pyproject.toml")
-    if not path.is_file():
-        raise UserError("no pyproject.toml here or above; run this inside a lab, or make one with: labwright new DIR")
-    try:
-        tools: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {})
-    except ValueError as error:
-        raise UserError(f"{path}: is not valid TOML ({error})") from None
-    entry = tools.get("labwright", {}).get("registry", "")
-    module, _, name = str(entry).partition(":")
-    if not name:
-        raise UserError(f'{path}: needs [tool.labwright] registry = "package.module:NAME"')
-    sys.path[:0] = [str(path.parent / "src"), str(path.parent)]
-    try:
-        return as_registry(getattr(import_module(module), name))
-    except (ModuleNotFoundError, AttributeError) as error:
-        raise UserError(f"{path}: registry {entry!r} cannot be found ({error})") from None
 
 
 def _named_id(words: list[str]) -> str | None:
@@ -168,16 +145,14 @@ def _experiment(
     *,
     is_named: bool,
 ) -> None:
-    model = resolve(registry, experiment_id)
     config_file = config_path()
-    files = [File(config_file, schema="machine")] if config_file.is_file() else []
-    reading = read(
-        {"experiment": model, "machine": machine_model, "this run": RunOptions},
+    reading = read_experiment(
+        registry,
+        experiment_id,
         words if is_named else [*words, f"--experiment_id={experiment_id}"],
+        machine=machine_model,
         prog=prog,
-        env_prefix=ENV_PREFIX,
-        files=files,
-        usage=f"{prog} --experiment_id={experiment_id} [--flag=value ...]",
+        config_file=config_file,
     )
     for note in reading.notes:
         print(f"{prog}: note: {note}", file=sys.stderr)
@@ -197,10 +172,9 @@ def _run(reading: Reading, config_file: Path, words: list[str], prog: str) -> No
 
     args = cast(Any, reading.models["experiment"])
     options = cast(RunOptions, reading.models["this run"])
-    machine = _anchor(cast(MachineConfig, reading.models["machine"]), reading, config_file.parent)
-    experiment = args.build(machine)
+    experiment = args.build(machine_of(reading, config_file.parent))
     terminal = Terminal(sys.stderr, quiet=options.quiet)
-    launch = _launch(reading, config_file, words, prog)
+    launch = launch_of(reading, config_file, [prog, *words])
     with _signals_raise():
         result = _finish(lambda: experiment.run(options, terminal=terminal, launch=launch), terminal)
     _show(result, options)
@@ -247,36 +221,3 @@ def _signals_raise() -> Iterator[None]:
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     raise Terminated(number)
-
-
-def _anchor(machine: MachineConfig, reading: Reading, folder: Path) -> MachineConfig:
-    """Relative paths mean the folder of config.yaml, or where the command was typed if they were typed."""
-    draft = reading.drafts["machine"]
-    typed = [name for name in type(machine).model_fields if draft.source_of(name).kind in ("flag", "environment")]
-    machine = anchored(machine, Path.cwd(), names=typed)
-    return anchored(machine, folder)
-
-
-def _launch(reading: Reading, config_file: Path, words: list[str], prog: str) -> "Launch":
-    """What command.sh needs besides args.yaml: what was said of the machine and of this run, wherever it was said."""
-    from labwright.runs import redact_argv
-    from labwright.session import Launch, flags_of
-
-    flags: list[str] = []
-    for schema in ("machine", "this run"):
-        draft = reading.drafts[schema]
-        sources = {name: draft.source_of(name) for name in draft.nodes if name != "config"}
-        said = [name for name, source in sources.items() if source.kind != "default"]
-        flags += flags_of(reading.models[schema], [name for name in said if sources[name].label != str(config_file)])
-    nodes = [node for draft in reading.drafts.values() for node in draft.walk() if node.secret]
-    secret = {name for node in nodes for name in (node.path, node.name, *node.aliases)}
-    return Launch(_program(), Path.cwd(), tuple(flags), (prog, *redact_argv(words, flags=secret)))
-
-
-def _program() -> tuple[str, ...]:
-    """The words that start this program again: a script by its path, a module by its name."""
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    if spec is not None:
-        return sys.executable, "-m", spec.name.removesuffix(".__main__")
-    script = Path(sys.argv[0])
-    return (sys.executable, str(script.resolve())) if script.suffix == ".py" else (sys.executable, "-m", "labwright")

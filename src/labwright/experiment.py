@@ -1,23 +1,28 @@
-"""`Experiment`: composes parts into something that runs. The class you subclass.
+"""`Experiment`: composes parts into something that trains with PyTorch. The class you subclass.
 
 Everything has a default that can be overridden alone:
 
-    build_datasets -> build_model -> build_optimizer -> build_scheduler                      once, before the first step
-    build_loader                                                                             for each dataset
-    build_trackers                                                                           once, before the first step
-    build_metrics                                                                            for each pass over a split
-    prepare_batch -> train_batch (compute_loss, backward, step)                              for each training batch
-    prepare_batch -> eval_batch (compute_loss)                                               for each other batch
-    prepare_batch -> predict_batch                                                           after training
-    on_experiment_start, on_epoch_start, on_epoch_end, on_test_end, on_experiment_end        when their name says
-    store_model, plot                                                                        once, after training
+    build_datasets -> build_model -> build_optimizers -> build_schedulers                   once, before the first step
+    build_loader                                                                            for each dataset
+    build_trackers, build_hooks                                                             once, before the first step
+    build_metrics                                                                           for each pass over a split
+    prepare_batch -> train_batch (forward, compute_loss, backward, step)                    for each training batch
+    prepare_batch -> eval_batch (forward, compute_loss)                                     for each other batch
+    prepare_batch -> predict_batch (forward)                                                after training
+    run_experiment, run_epoch, run_dataset, run_batch                                       the rungs of the loop
+    on_experiment_start, on_epoch_start, ..., on_test_end, on_experiment_end, on_exception  when their name says
+    store_model, plot                                                                       once, after training
+
+`labwright.bare.BareExperiment` holds what does not need PyTorch, `labwright.train.loop.TrainLoop` the passes.
 """
 
-from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
-from labwright.args import ExperimentArgs, MachineConfig, RunOptions, UserError
+from labwright.args import ExperimentArgs, UserError
+from labwright.bare import BareExperiment
+from labwright.train.loop import TrainLoop
 
 if TYPE_CHECKING:
     import torch
@@ -30,55 +35,35 @@ if TYPE_CHECKING:
     from labwright.models import ModelArgs
     from labwright.optimizers import OptimizerArgs
     from labwright.runs import RunDirectory
-    from labwright.runs.terminal import Terminal
     from labwright.schedulers import SchedulerArgs
-    from labwright.session import Launch, Predictions, RunResult
-    from labwright.trackers import Tracker
+    from labwright.session import Predictions
     from labwright.train import Batch, Loader, Loss
 
 ArgsT = TypeVar("ArgsT", bound=ExperimentArgs)
 
 
-class Experiment(Generic[ArgsT]):
+class Experiment(TrainLoop, BareExperiment[ArgsT]):
     """An experiment described by its args. Making one touches no disk; `run()` acts.
 
     The parts come from the fields `model`, `dataset`, `optimizer` and `scheduler` of the args, where a `build_*`
     method is not overridden.
     """
 
-    splits: "Splits"
-    model: "nn.Module"
-    optimizer: "Optimizer"
-    scheduler: "LRScheduler"
-    scheduler_interval: Literal["epoch", "step"] = "epoch"
-    """When `scheduler.step()` is called: after each epoch or after each optimizer step."""
+    uses: ClassVar[frozenset[str]] = frozenset(ExperimentArgs.model_fields)
     device: "torch.device"
-    best_metric: tuple[str, bool] | None
-    """Full name of the metric that decides which epoch is best, and whether lower is better; None: nothing decides."""
 
-    def __init__(self, args: ArgsT, machine: MachineConfig | None = None) -> None:
-        self.args = args
-        self.machine = machine or MachineConfig()
-
-    def run(
-        self,
-        options: RunOptions | None = None,
-        *,
-        terminal: "Terminal | None" = None,
-        launch: "Launch | None" = None,
-    ) -> "RunResult":
-        """Train, validate and test, and leave a run directory.
-
-        Shows nothing unless given a `terminal`; `launch` says how the run was started, for its command.sh.
-
-        Raises:
-            UserError: the args, the data or the machine do not allow this run; nothing was written.
-        """
-        from labwright.session import run_session
-
-        return run_session(cast("Experiment[ExperimentArgs]", self), options or RunOptions(), terminal, launch)
+    @property
+    def optimizer(self) -> "Optimizer":
+        """The first of the optimizers; most experiments have no other."""
+        return next(iter(self.optimizers.values()))
 
     # -- parts
+
+    def build_parts(self) -> None:
+        """The device, the model, its loaders, optimizers, schedulers and stepper."""
+        from labwright.session import build_torch_parts
+
+        build_torch_parts(cast("Experiment[ExperimentArgs]", self))
 
     def build_datasets(self) -> "Splits":
         """The named training, validation and test sets."""
@@ -86,16 +71,27 @@ class Experiment(Generic[ArgsT]):
         return part.build(self.machine.cache_dir)
 
     def build_model(self) -> "nn.Module":
-        """The model, for the shape and number of outputs of `self.splits`."""
+        """The model, for the shape and number of outputs of `self.splits`. Several models: one `nn.ModuleDict`."""
         part: ModelArgs = self._part("model", "build_model")
         return part.build(self.splits.input_shape, self.splits.num_outputs)
+
+    def build_optimizers(self) -> "dict[str, Optimizer]":
+        """The optimizers by name; a GAN has two."""
+        return {"optimizer": self.build_optimizer()}
 
     def build_optimizer(self) -> "Optimizer":
         """The optimizer of `self.model`."""
         part: OptimizerArgs = self._part("optimizer", "build_optimizer")
         return part.build(part.param_groups(self.model))
 
-    def build_scheduler(self, num_epochs: int, steps_per_epoch: int) -> "LRScheduler":
+    def build_schedulers(self, num_epochs: int, steps_per_epoch: int) -> "dict[str, LRScheduler]":
+        """The learning rate's schedule of each optimizer, by the optimizer's name."""
+        return {
+            name: self.build_scheduler(optimizer, num_epochs, steps_per_epoch)
+            for name, optimizer in self.optimizers.items()
+        }
+
+    def build_scheduler(self, optimizer: "Optimizer", num_epochs: int, steps_per_epoch: int) -> "LRScheduler":
         """The learning rate's schedule, constant where the args have none.
 
         Set `self.scheduler_interval` to "step" for one that counts steps.
@@ -107,34 +103,24 @@ class Experiment(Generic[ArgsT]):
         if isinstance(part, PlateauArgs):
             if self.best_metric is None:
                 raise UserError("--scheduler=plateau waits for a validation metric, and there is no validation set")
-            return part.build(self.optimizer, num_epochs, steps_per_epoch, minimize=self.best_metric[1])
-        return part.build(self.optimizer, num_epochs, steps_per_epoch)
+            return part.build(optimizer, num_epochs, steps_per_epoch, minimize=self.best_metric[1])
+        return part.build(optimizer, num_epochs, steps_per_epoch)
 
     def build_metrics(self) -> "list[Metric]":
-        """What is measured besides the loss: accuracy for classes, errors for numbers."""
-        from labwright.metrics import metrics_for
+        """What is measured besides the loss: what `--metrics` names, else what the task suggests."""
+        from labwright.metrics import build_metrics, metrics_for
 
-        return metrics_for(self.splits.task)
+        if not self.args.metrics:
+            return metrics_for(self.splits.task)
+        return build_metrics(
+            self.args.metrics,
+            num_outputs=self.splits.num_outputs,
+            inputs=self.args.metric_inputs,
+            threshold=self.threshold,
+        )
 
-    def build_trackers(self, options: RunOptions, warn: "Callable[[str], None]") -> "list[Tracker]":
-        """Who hears of the run besides its directory; `warn` shows a line. A missing package is a UserError here."""
-        trackers: list[Tracker] = []
-        if options.use_wandb:
-            from labwright.trackers import WandbTracker
-
-            key = self.machine.wandb_api_key
-            wandb = WandbTracker(
-                project=self.machine.wandb_project or self.args.experiment_id,
-                entity=self.machine.wandb_entity,
-                api_key=key.get_secret_value() if key else None,
-                warn=warn,
-            )
-            trackers.append(wandb)
-        if options.use_tensorboard:
-            from labwright.trackers import TensorBoardTracker
-
-            trackers.append(TensorBoardTracker())
-        return trackers
+    def metric_directions(self) -> dict[str, bool]:
+        return {"loss": False} | {metric.name: metric.higher_is_better for metric in self.build_metrics()}
 
     def build_loader(self, dataset: "Dataset", name: str, *, training: bool) -> "Loader":
         """Batches of `dataset`; training batches in an order that follows from seed and epoch alone."""
@@ -177,8 +163,12 @@ class Experiment(Generic[ArgsT]):
             batch["input"] = add_noise(batch["input"], self.args.white_noise_sd, self.args.constant_offset_sd)
         return batch
 
+    def forward(self, batch: "Batch") -> Any:
+        """What the model makes of `batch["input"]`."""
+        return self.model(batch["input"])
+
     def compute_loss(self, batch: "Batch") -> "Loss":
-        """Cross-entropy for classes, mean squared error for numbers.
+        """Cross-entropy for classes, mean squared error for numbers, of what `forward` gives.
 
         `input` is [samples, ...], `target` is int64 [samples] for classes, float [samples, columns] for numbers. The
         outputs `logits` [samples, classes] or `prediction` [samples, columns] are what the stock metrics and
@@ -188,34 +178,45 @@ class Experiment(Generic[ArgsT]):
 
         from labwright.train import Loss
 
-        outputs, target = self.model(batch["input"]), batch["target"]
+        outputs, target = self.forward(batch), batch["target"]
         if self.splits.task == "classification":
             return Loss(F.cross_entropy(outputs, target), {"logits": outputs}, len(target))
         return Loss(F.mse_loss(outputs, target), {"prediction": outputs}, len(target))
 
     def train_batch(self, batch: "Batch") -> "Loss":
-        """One optimizer step on `batch`."""
-        from labwright.train import clip_gradients
-
-        self.optimizer.zero_grad(set_to_none=True)
-        loss = self.compute_loss(batch)
-        loss.value.backward()  # pyright: ignore[reportUnknownMemberType]
-        if self.args.gradient_clipping is not None:
-            clip_gradients(self.model.parameters(), self.args.gradient_clipping)
-        self.optimizer.step()
+        """Forward, loss, backward and, where the batch closes its window of accumulation, an optimizer step."""
+        with self.stepper.forward(self.model):
+            loss = self.compute_loss(batch)
+        self.stepper.update(loss.value, self.optimizer, weight=loss.weight)
         return loss.detach()
+
+    def backward(self, loss: "Loss") -> None:
+        """Add the gradients of the loss to those of its window."""
+        self.stepper.backward(loss.value, self.optimizer, weight=loss.weight)
+
+    def step(self) -> None:
+        """Apply the window's gradients if the batch in hand closes it: unscale, clip, step, zero, average."""
+        self.stepper.step(self.optimizer)
 
     def eval_batch(self, batch: "Batch") -> "Loss":
         """The loss of a batch that is not trained on; gradients are off, the model is in evaluation mode."""
-        return self.compute_loss(batch)
+        with self.stepper.forward(self.model):
+            return self.compute_loss(batch)
 
     def predict_batch(self, batch: "Batch") -> "dict[str, torch.Tensor]":
-        """Decoded predictions, one per sample: `prediction`, and `confidence` for classes. Empty: none to show."""
-        outputs = self.eval_batch(batch).outputs
-        if "logits" in outputs:
-            confidence, prediction = outputs["logits"].softmax(dim=-1).max(dim=-1)
-            return {"prediction": prediction, "confidence": confidence}
-        return {"prediction": outputs["prediction"]} if "prediction" in outputs else {}
+        """Decoded predictions, one per sample: `prediction`, and `confidence` and `probability` for classes.
+
+        They come from the outputs of `eval_batch`, or of `forward` where the batch has no target. Empty: none to show.
+        """
+        from labwright.session import decode
+
+        if "target" in batch:
+            return decode(self.eval_batch(batch).outputs, self.threshold)
+        with self.stepper.forward(self.model):
+            outputs = self.forward(batch)
+        if not isinstance(outputs, dict):
+            outputs = {"logits" if self.splits.task == "classification" else "prediction": outputs}
+        return decode(cast("dict[str, torch.Tensor]", outputs), self.threshold)
 
     def new_meter(self) -> "MetricSet":
         """Fresh averages of the loss and every metric, for one pass over a split."""
@@ -223,22 +224,57 @@ class Experiment(Generic[ArgsT]):
 
         return MetricSet(self.build_metrics())
 
-    # -- events and results
+    def train(self) -> None:
+        """All epochs, or those up to an early stop; `--detect_anomaly` watches every operation."""
+        import torch
 
-    def on_experiment_start(self, run: "RunDirectory") -> None:
-        """The run directory exists, nothing is trained yet."""
+        with torch.autograd.set_detect_anomaly(self.options.detect_anomaly):
+            super().train()
 
-    def on_epoch_start(self, epoch: int) -> None:
-        """Epoch `epoch` (from 1) begins."""
+    def choose_threshold(self) -> None:
+        """Set `self.threshold` to what is best on the validation sets that decide, where `threshold_metric` says so."""
+        from labwright.session import choose_threshold
 
-    def on_epoch_end(self, epoch: int, results: dict[str, dict[str, float]]) -> None:
-        """The epoch's metrics (split -> metric -> value) are recorded."""
+        if self.args.threshold_metric is not None:
+            self.threshold = choose_threshold(cast("Experiment[ExperimentArgs]", self), self.args.threshold_metric)
 
-    def on_test_end(self, results: dict[str, dict[str, float]]) -> None:
-        """The metrics of each test set, with the weights that the run returns."""
+    def averaged_model(self) -> AbstractContextManager[Any]:
+        """Within, the model has the average of its weights, where there is one and the args want it used."""
+        if self.ema is None or not self.args.use_ema_weights:
+            return nullcontext()
+        return self.ema.applied(self.model)
 
-    def on_experiment_end(self, result: "RunResult") -> None:
-        """Everything is written."""
+    # -- state
+
+    def seed_everything(self, seed: int) -> None:
+        """Seed Python, NumPy and torch on every device."""
+        from labwright.train import seed_everything
+
+        seed_everything(seed)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on, in tensors and JSON values."""
+        from labwright.session import torch_state
+
+        return torch_state(cast("Experiment[ExperimentArgs]", self))
+
+    def checkpoint(self) -> Any:
+        """The state as the content of a safetensors file."""
+        from labwright.train import flatten_state
+
+        return flatten_state(self.state_dict())
+
+    def load_checkpoint(self, path: Path) -> None:
+        """Give the model the weights that this epoch was validated with: the average's, where that is used."""
+        from labwright.session import load_returned_weights
+
+        load_returned_weights(cast("Experiment[ExperimentArgs]", self), path)
+
+    def keep_last_state(self) -> None:
+        """Give the model the average of its weights, where that is used."""
+        if self.ema is not None and self.args.use_ema_weights:
+            self.ema.copy_to(self.model)
+            self.ema = None
 
     def store_model(self, path: Path) -> None:
         """Write the weights that the run returns to `path` (safetensors)."""
@@ -247,8 +283,39 @@ class Experiment(Generic[ArgsT]):
 
         write_durably(path, model_bytes(self.model))
 
+    # -- results
+
+    def build_inputs(self, path: Path) -> "Dataset":
+        """The samples in a folder or file, to predict, as the `dataset` part reads them."""
+        part: DatasetArgs = self._part("dataset", "build_inputs")
+        return part.open_inputs(path, self.splits)
+
+    def predict(self, name: str) -> "Predictions | None":
+        """Decoded predictions for each sample of a dataset, in its order, with the weights as they are."""
+        from labwright.session import predict
+
+        return predict(cast("Experiment[ExperimentArgs]", self), name)
+
     def plot(self, run: "RunDirectory", predictions: "dict[str, Predictions]") -> list[Path]:
         """Draw pictures of the predictions (split -> predictions) into the run directory; the files drawn."""
         from labwright.session import plot_predictions
 
         return plot_predictions(run, self.splits, predictions)
+
+    def plot_batches(self) -> list[Path]:
+        """histogram_<metric>.png: each metric over the batches of every split, with the weights as they are."""
+        from labwright.session import plot_histograms
+
+        return plot_histograms(cast("Experiment[ExperimentArgs]", self))
+
+    def device_name(self) -> str:
+        """The device in words: "cuda (NVIDIA H200)"."""
+        from labwright.train import describe
+
+        return describe(self.device)
+
+    def memory(self) -> int | None:
+        """The most bytes of memory used so far, on the accelerator if there is one."""
+        from labwright.train import peak_memory_bytes
+
+        return peak_memory_bytes(self.device)

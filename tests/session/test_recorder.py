@@ -31,8 +31,8 @@ def stopped(make: Callable[..., Any], points: Any) -> Callable[[BaseException], 
 
     def build(error: BaseException) -> Any:
         class Stopped(points):
-            def on_epoch_start(self, epoch: int) -> None:
-                if epoch == 2:
+            def on_epoch_start(self) -> None:
+                if self.epoch == 2:
                     raise error
 
         return make(Stopped, epochs=3)
@@ -78,7 +78,7 @@ def test_interrupt_before_the_first_epoch_leaves_a_record(
     make: Callable[..., Any], points: Any, tmp_path: Path
 ) -> None:
     class Impatient(points):
-        def on_experiment_start(self, run: Any) -> None:
+        def on_experiment_start(self) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -113,9 +113,6 @@ def test_nan_loss_stops_the_run_and_is_not_checkpointed(make: Callable[..., Any]
         def compute_loss(self, batch: Any) -> Any:
             loss = super().compute_loss(batch)
             return loss if self.epoch < 2 or not self.model.training else loss._replace(value=loss.value * torch.nan)
-
-        def on_epoch_start(self, epoch: int) -> None:
-            self.epoch = epoch
 
     with pytest.raises(NonFiniteLoss, match="epoch 2.*learning rate"):
         make(Exploding, epochs=3).run()
@@ -166,8 +163,8 @@ def test_picture_that_fails_is_a_warning(make: Callable[..., Any], monkeypatch: 
 
 def test_what_hooks_print_is_in_the_log(make: Callable[..., Any], points: Any) -> None:
     class Talking(points):
-        def on_epoch_end(self, epoch: int, results: Any) -> None:
-            print(f"epoch {epoch}: all is well")
+        def on_epoch_end(self) -> None:
+            print(f"epoch {self.epoch}: all is well")
 
     log = (make(Talking).run().run_dir / "log.txt").read_text()
     assert "epoch 1: all is well" in log and "epoch 2: all is well" in log

@@ -144,16 +144,15 @@ class TestWeightsReturned:
         class Worsening(points):
             best_epoch = 1
 
-            def on_epoch_start(self, epoch: int) -> None:
-                self.epoch = epoch
+            def on_epoch_start(self) -> None:
                 self.kept: dict[int, dict[str, torch.Tensor]] = getattr(self, "kept", {})
 
             def eval_batch(self, batch: Any) -> Any:
                 loss = super().eval_batch(batch)
                 return loss._replace(value=torch.tensor(float(abs(self.epoch - self.best_epoch))))
 
-            def on_epoch_end(self, epoch: int, results: Any) -> None:
-                self.kept[epoch] = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+            def on_epoch_end(self) -> None:
+                self.kept[self.epoch] = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
 
         return Worsening
 

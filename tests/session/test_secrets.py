@@ -58,7 +58,7 @@ def test_key_reaches_no_file_and_no_line(
     else:
         monkeypatch.setenv("WANDB_API_KEY" if place == "variable" else "LABWRIGHT_WANDB_API_KEY", FLAG)
 
-    def tell(self: Any, epoch: int) -> None:
+    def tell(self: Any) -> None:
         print(f"a careless hook prints {FLAG} and {os.environ.get('WANDB_API_KEY')}")
 
     monkeypatch.setattr("labwright.Experiment.on_epoch_start", tell)
@@ -77,7 +77,7 @@ def test_key_is_masked_in_errors_and_print_config(command_line: Callable[..., An
 
 
 def test_key_in_an_exception_reaches_no_file(command_line: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: Any, run: Any) -> None:
+    def fail(self: Any) -> None:
         raise ValueError(f"401 for key {VARIABLE}")
 
     monkeypatch.setenv("WANDB_API_KEY", VARIABLE)

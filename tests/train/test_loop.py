@@ -1,132 +1,116 @@
-"""The loop's order of events, early stopping, schedules, and what it costs."""
+"""The PyTorch loop: its order of events, early stopping, schedules, what it counts, and what it costs."""
 
 import gc
 import math
 import tracemalloc
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from labwright.args import ExperimentArgs
-from labwright.metrics import MetricSet
-from labwright.train import (
-    Batch,
-    BestTracker,
-    EarlyStopping,
-    Loader,
-    Loss,
-    NonFiniteLoss,
-    TrainLoop,
-    build_loader,
-)
+from labwright import Experiment
+from labwright.args import ExperimentArgs, MachineConfig, RunOptions
+from labwright.datasets import Splits
+from labwright.metrics import Metric
+from labwright.train import Batch, Loss, NonFiniteLoss
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
 class Samples:
-    """`count` samples whose input and target are their position."""
+    """`count` samples whose input and target are their position, from `first` on."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, first: int = 0) -> None:
         self.count = count
+        self.first = first
 
     def __len__(self) -> int:
         return self.count
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return {"input": torch.tensor([float(index)]), "target": torch.tensor([0.0])}
+        return {"input": torch.tensor([float(self.first + index)]), "target": torch.tensor([0.0])}
 
 
-class Trainee:
+class Trainee(Experiment[ExperimentArgs]):
     """One weight, pulled to zero. Writes down what happens; `val_losses` are what validation finds, epoch by epoch."""
 
-    def __init__(self, epochs: int, val_losses: Iterable[float] = (), interval: Any = "epoch") -> None:
-        self.args = ExperimentArgs(epochs=epochs)
-        self.model = torch.nn.Linear(1, 1, bias=False)
-        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1e-3)
-        self.scheduler: LRScheduler = LambdaLR(self.optimizer, lambda count: 0.5**count)
-        self.scheduler_interval = interval
-        self.val_losses = iter(val_losses)
-        self.events: list[str] = []
+    num_samples = 10
+    interval: Any = "epoch"
+    val_losses: Iterable[float] = ()
 
-    def prepare_batch(self, batch: Batch, *, training: bool) -> Batch:
-        return batch
+    def build_datasets(self) -> Splits:
+        self.events: list[str] = []
+        self.found = iter(self.val_losses)
+        train, val = {"train": Samples(self.num_samples)}, {"val": Samples(2, first=1000)}
+        return Splits(train=train, val=val, test={}, name="positions", task="regression", num_outputs=1, fingerprint="")
+
+    def build_model(self) -> torch.nn.Module:
+        return torch.nn.Linear(1, 1, bias=False)
+
+    def build_optimizer(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.model.parameters(), lr=1e-3)
+
+    def build_scheduler(self, optimizer: torch.optim.Optimizer, num_epochs: int, steps_per_epoch: int) -> Any:
+        self.scheduler_interval = self.interval
+        return LambdaLR(optimizer, lambda count: 0.5**count)
+
+    def build_metrics(self) -> list[Metric]:
+        return []
+
+    def compute_loss(self, batch: Batch) -> Loss:
+        return Loss(self.model(batch["input"] / 100).square().mean(), {}, len(batch["input"]))
 
     def train_batch(self, batch: Batch) -> Loss:
         assert self.model.training and torch.is_grad_enabled()
         self.events.append("train")
-        self.optimizer.zero_grad()
-        loss = self.model(batch["input"] / 100).square().mean()
-        loss.backward()
-        self.optimizer.step()
-        return Loss(loss, {}, len(batch["input"])).detach()
+        return super().train_batch(batch)
 
     def eval_batch(self, batch: Batch) -> Loss:
         assert not self.model.training and torch.is_inference_mode_enabled()
         self.events.append("eval")
-        return Loss(torch.tensor(next(self.val_losses, 1.0)), {}, len(batch["input"]))
+        return Loss(torch.tensor(next(self.found, 1.0)), {}, len(batch["input"]))
 
-    def new_meter(self) -> MetricSet:
-        return MetricSet([])
+    def checkpoint(self) -> Any:
+        self.events.append(f"record {self.epoch}")
+        return super().checkpoint()
 
-    def on_epoch_start(self, epoch: int) -> None:
-        self.events.append(f"start {epoch}")
+    def on_epoch_start(self) -> None:
+        self.events.append(f"start {self.epoch}")
 
-    def on_epoch_end(self, epoch: int, results: Any) -> None:
-        self.events.append(f"end {epoch}")
-
-
-class Recorder:
-    """Keeps what the loop tells, as far as `keeps` says so."""
-
-    def __init__(self, trainee: Trainee) -> None:
-        self.trainee = trainee
-        self.epochs: list[dict[str, Any]] = []
-        self.steps: list[tuple[int, dict[str, float]]] = []
-
-    def watch(self, loader: Loader, position: Any, split: str) -> Iterable[Batch]:
-        return loader
-
-    def step(self, position: Any, values: dict[str, float]) -> None:
-        self.steps.append((position.step, values))
-
-    def epoch(self, position: Any, results: Any, state: Any, *, improved: bool) -> None:
-        self.trainee.events.append(f"record {position.epoch}")
-        self.epochs.append({"results": results, "improved": improved, "learning_rate": position.learning_rate})
-
-
-class Forgetful(Recorder):
-    """Looks at the state as a checkpoint would, and keeps nothing."""
-
-    def step(self, position: Any, values: dict[str, float]) -> None: ...
-
-    def epoch(self, position: Any, results: Any, state: Any, *, improved: bool) -> None:
-        state()
+    def on_epoch_end(self) -> None:
+        self.events.append(f"end {self.epoch}")
 
 
 @pytest.fixture
-def loop() -> Callable[..., TrainLoop]:
-    def build(
-        trainee: Trainee,
-        num_samples: int = 10,
-        batch_size: int = 4,
-        *,
-        recorder: type[Recorder] = Recorder,
-        **options: Any,
-    ) -> TrainLoop:
-        train = build_loader(Samples(num_samples), batch_size, shuffle=True, seed=0)
-        val = build_loader(Samples(2), 2, shuffle=False, seed=0)
-        best = BestTracker(minimize=True)
-        return TrainLoop(trainee, {"train": train}, {"val": val}, recorder(trainee), best, "val/loss", **options)
+def trained(tmp_path: Path) -> Callable[..., Trainee]:
+    """A trainee that has run: `trained(epochs=3)`, or `trained(Subclass, epochs=3)`."""
 
-    return build
+    def run(
+        kind: type[Trainee] = Trainee, *, log_every_n_steps: int = 50, batch_size: int = 4, **fields: Any
+    ) -> Trainee:
+        args = ExperimentArgs(experiment_id="trainee", batch_size=batch_size, **fields)
+        experiment = kind(args, MachineConfig(results_dir=tmp_path, use_cuda=False))
+        experiment.run(RunOptions(log_every_n_steps=log_every_n_steps, predictions="none"))
+        return experiment
+
+    return run
 
 
-def test_an_epoch_trains_then_validates_then_is_recorded(loop: Callable[..., Any]) -> None:
-    trainee = Trainee(epochs=2)
-    loop(trainee).run()
+def with_losses(*losses: float) -> type[Trainee]:
+    return type("Scripted", (Trainee,), {"val_losses": losses})
+
+
+def rates(experiment: Trainee) -> list[float]:
+    return [row["learning_rate"] for row in experiment.recorder.history.rows if row["split"] == "train"]
+
+
+def test_an_epoch_trains_then_validates_then_is_recorded(trained: Callable[..., Trainee]) -> None:
     epoch = ["start {}", "train", "train", "train", "eval", "record {}", "end {}"]
-    assert trainee.events == [event.format(number) for number in (1, 2) for event in epoch]
+    expected = [event.format(number) for number in (1, 2) for event in epoch]
+    assert trained(epochs=2).events[: len(expected)] == expected
 
 
 @pytest.mark.parametrize(
@@ -144,101 +128,133 @@ def test_an_epoch_trains_then_validates_then_is_recorded(loop: Callable[..., Any
     ],
 )
 def test_training_stops_after_patience_epochs_in_a_row_without_improvement(
-    loop: Callable[..., Any], losses: list[float], patience: int | None, delta: float, epochs_trained: int
+    trained: Callable[..., Trainee], losses: list[float], patience: int | None, delta: float, epochs_trained: int
 ) -> None:
-    stopping = None if patience is None else EarlyStopping(patience, minimize=True, delta=delta)
-    trained = loop(Trainee(len(losses), losses), early_stopping=stopping)
-    trained.run()
-    assert trained.position.epoch == epochs_trained
-    assert trained.stopped_early == (epochs_trained < len(losses) or (stopping is not None and stopping.should_stop))
+    experiment = trained(
+        with_losses(*losses), epochs=len(losses), early_stopping_patience=patience, early_stopping_delta=delta
+    )
+    assert experiment.position.epoch == epochs_trained
+    stopping = experiment.early_stopping
+    assert experiment.result.stopped_early == (stopping is not None and stopping.should_stop)
 
 
-def test_best_epoch_is_the_first_of_equals(loop: Callable[..., Any]) -> None:
-    trained = loop(Trainee(4, [3.0, 1.0, 1.0, 2.0]))
-    trained.run()
-    assert (trained.best.epoch, trained.best.value) == (2, 1.0)
-    assert [row["improved"] for row in trained.recorder.epochs] == [True, True, False, False]
+def test_best_epoch_is_the_first_of_equals(trained: Callable[..., Trainee]) -> None:
+    experiment = trained(with_losses(3.0, 1.0, 1.0, 2.0), epochs=4)
+    assert (experiment.best.epoch, experiment.best.value) == (2, 1.0)
 
 
-def test_schedule_steps_per_epoch(loop: Callable[..., Any]) -> None:
-    trained = loop(Trainee(3))
-    trained.run()
-    assert [row["learning_rate"] for row in trained.recorder.epochs] == [1e-3, 5e-4, 2.5e-4]
+def test_schedule_steps_per_epoch(trained: Callable[..., Trainee]) -> None:
+    assert rates(trained(epochs=3)) == [1e-3, 5e-4, 2.5e-4]
 
 
-def test_schedule_steps_per_optimizer_step(loop: Callable[..., Any]) -> None:
-    trained = loop(Trainee(2, interval="step"))
-    trained.run()
-    assert [row["learning_rate"] for row in trained.recorder.epochs] == [1e-3 / 2**2, 1e-3 / 2**5]  # of the last step
+def test_schedule_steps_per_optimizer_step(trained: Callable[..., Trainee]) -> None:
+    class PerStep(Trainee):
+        interval = "step"
+
+    assert rates(trained(PerStep, epochs=2)) == [1e-3 / 2**2, 1e-3 / 2**5]  # of the last step
 
 
-def test_plateau_is_told_the_deciding_metric(loop: Callable[..., Any]) -> None:
-    trainee = Trainee(4, [1.0, 2.0, 2.0, 2.0])
-    trainee.scheduler = ReduceLROnPlateau(trainee.optimizer, factor=0.1, patience=1)
-    trained = loop(trainee)
-    trained.run()
-    assert [row["learning_rate"] for row in trained.recorder.epochs] == pytest.approx([1e-3, 1e-3, 1e-3, 1e-4])
+def test_schedule_by_steps_counts_windows_when_batches_are_accumulated(trained: Callable[..., Trainee]) -> None:
+    class PerStep(Trainee):
+        interval = "step"
+
+    experiment = trained(PerStep, epochs=2, accumulate_batches=2)  # three batches: two windows, the second short
+    assert experiment.position.step == 4 and rates(experiment) == [1e-3 / 2, 1e-3 / 2**3]
 
 
-def test_short_last_batch_counts_by_its_samples(loop: Callable[..., Any]) -> None:
-    trainee = Trainee(1)
-    weight = trainee.model.weight.item()
-    trained = loop(trainee, num_samples=9, batch_size=8)
-    trained.run()
-    expected = sum((weight * index / 100) ** 2 for index in range(9)) / 9
-    assert trained.recorder.epochs[0]["results"]["train"]["loss"] == pytest.approx(expected, rel=1e-4)
+def test_plateau_is_told_the_deciding_metric(trained: Callable[..., Trainee]) -> None:
+    class Plateau(with_losses(1.0, 2.0, 2.0, 2.0)):
+        def build_scheduler(self, optimizer: torch.optim.Optimizer, num_epochs: int, steps_per_epoch: int) -> Any:
+            return ReduceLROnPlateau(optimizer, factor=0.1, patience=1)
+
+    assert rates(trained(Plateau, epochs=4)) == pytest.approx([1e-3, 1e-3, 1e-3, 1e-4])
 
 
-def test_steps_are_logged_every_n_and_counted_through_epochs(loop: Callable[..., Any]) -> None:
-    trained = loop(Trainee(3), log_every_n_steps=2)
-    trained.run()
-    assert [step for step, _ in trained.recorder.steps] == [2, 4, 6, 8]
-    assert trained.position.step == 9 and trained.position.num_samples == 30
+def test_short_last_batch_counts_by_its_samples(trained: Callable[..., Trainee]) -> None:
+    class Nine(Trainee):
+        num_samples = 9
+
+        def build_parts(self) -> None:
+            super().build_parts()
+            self.weight = next(self.model.parameters()).item()
+
+    experiment = trained(Nine, epochs=1, batch_size=8)
+    expected = sum((experiment.weight * index / 100) ** 2 for index in range(9)) / 9
+    assert experiment.epoch_metrics["train"]["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_steps_are_logged_every_n_and_counted_through_epochs(trained: Callable[..., Trainee]) -> None:
+    from labwright.runs.durable import read_jsonl
+
+    experiment = trained(epochs=3, log_every_n_steps=2)
+    assert [row["step"] for row in read_jsonl(experiment.run_directory.steps_path)] == [2, 4, 6, 8]
+    assert experiment.position.step == 9 and experiment.position.num_samples == 30
 
 
 @pytest.mark.parametrize("log_every_n_steps", [1, 50])
-def test_loss_that_is_not_finite_stops_before_it_is_recorded(loop: Callable[..., Any], log_every_n_steps: int) -> None:
+def test_loss_that_is_not_finite_stops_before_it_is_recorded(
+    trained: Callable[..., Trainee], log_every_n_steps: int
+) -> None:
+    seen: list[Trainee] = []
+
     class Exploding(Trainee):
         def train_batch(self, batch: Batch) -> Loss:
+            seen.append(self)
             loss = super().train_batch(batch)
             return loss._replace(value=loss.value * math.inf)
 
-    trainee = Exploding(3)
     with pytest.raises(NonFiniteLoss, match="learning rate"):
-        loop(trainee, log_every_n_steps=log_every_n_steps).run()
-    assert "record 1" not in trainee.events and "eval" not in trainee.events
+        trained(Exploding, epochs=3, log_every_n_steps=log_every_n_steps)
+    assert "record 1" not in seen[0].events and "eval" not in seen[0].events
 
 
-def test_state_of_a_finished_epoch_is_everything_the_next_depends_on(loop: Callable[..., Any]) -> None:
-    trained = loop(Trainee(2), early_stopping=EarlyStopping(3, minimize=True))
-    trained.run()
-    state = trained.state_dict()
-    assert state.keys() == {"model", "optimizer", "scheduler", "rng", "position", "best", "early_stopping"}
+def test_state_of_a_finished_epoch_is_everything_the_next_depends_on(trained: Callable[..., Trainee]) -> None:
+    state = trained(epochs=2, early_stopping_patience=3).state_dict()
+    assert state.keys() == {
+        *("model", "optimizers", "schedulers", "stepper", "rng", "position", "best", "early_stopping")
+    }
     assert state["position"]["epoch"] == 2 and state["best"] == {"value": 1.0, "epoch": 1}
 
 
-def test_memory_does_not_grow_with_epochs_or_steps(loop: Callable[..., Any]) -> None:
+def test_values_that_a_batch_measures_besides_are_averaged_by_weight(trained: Callable[..., Trainee]) -> None:
+    class Measuring(Trainee):
+        def train_batch(self, batch: Batch) -> Loss:
+            self.batch_metrics["size"] = torch.tensor(float(len(batch["input"])))
+            return super().train_batch(batch)
+
+    assert trained(Measuring, epochs=1).epoch_metrics["train"]["size"] == pytest.approx((4 * 4 + 4 * 4 + 2 * 2) / 10)
+
+
+def test_stop_within_an_epoch_ends_it_cleanly(trained: Callable[..., Trainee]) -> None:
+    class Stopping(Trainee):
+        def on_batch_end(self) -> None:
+            if self.position.step == 5:
+                self.stop("experiment")
+
+    experiment = trained(Stopping, epochs=9)
+    assert experiment.position.step == 5 and experiment.events[-1] == "end 2"
+    assert [row["split"] for row in experiment.recorder.history.rows] == ["train", "val", "train"]
+
+
+def test_memory_does_not_grow_with_epochs_or_steps(trained: Callable[..., Trainee]) -> None:
     in_use: list[tuple[int, int]] = []
 
     class Measured(Trainee):
-        def on_epoch_start(self, epoch: int) -> None:
-            if epoch in (120, 240):
+        def checkpoint(self) -> Any:
+            return None
+
+        def on_epoch_start(self) -> None:
+            self.events.clear()
+            self.experiment_metrics.clear()
+            self.recorder.history.rows.clear()
+            if self.epoch in (120, 240):
                 gc.collect()
                 in_use.append((len(gc.get_objects()), tracemalloc.get_traced_memory()[0]))
 
-    trainee = Measured(240)
-    trainee.events = Nothing()
-    training = loop(trainee, recorder=Forgetful, log_every_n_steps=1)
     tracemalloc.start()
-    training.run()
+    trained(Measured, epochs=240, log_every_n_steps=1)
     tracemalloc.stop()
     (objects, size), (objects_later, size_later) = in_use
     num_steps = 120 * 3
     assert objects_later - objects < 120 / 2, "something is kept in each epoch"
     assert size_later - size < num_steps * 200, "something is kept in each step"  # a loss weighs more
-
-
-class Nothing(list[str]):
-    """A list that stays empty."""
-
-    def append(self, item: str) -> None: ...

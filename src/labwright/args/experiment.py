@@ -1,7 +1,7 @@
 """`ExperimentArgs`: what can change weights or metrics. A run's identity, and the content of its args.yaml."""
 
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
@@ -20,7 +20,9 @@ class ExperimentArgs(Args):
     batch_size: int = Field(default=32, gt=0, description="Samples per optimizer step.")
     seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of weights, order and noise (not of the splits).")
     best_model_metric: str = Field(
-        default="loss", min_length=1, description="Metric that decides which epoch is best; a bare name means val/."
+        default="loss",
+        min_length=1,
+        description="Metric that decides which epoch is best: val/loss, mean/loss over all sets; a bare name means val/.",
     )
     minimize_best_model_metric: bool | None = Field(
         default=None, description="Whether lower is better; unset: known from the metric."
@@ -35,8 +37,37 @@ class ExperimentArgs(Args):
         allow_inf_nan=False,
         description="How much better than the best so far counts as improvement.",
     )
+    accumulate_batches: int = Field(
+        default=1, ge=1, description="Batches per optimizer step; their mean is that of one large batch."
+    )
     gradient_clipping: float | None = Field(
         default=None, gt=0, description="Largest norm of the gradients; larger ones are scaled down."
+    )
+    gradient_clipping_value: float | None = Field(
+        default=None, gt=0, description="Largest absolute value of each gradient; larger ones are cut."
+    )
+    max_skipped_steps: int = Field(
+        default=0, ge=0, description="Steps in a row with a NaN or infinite loss or gradient that are skipped; 0: stop."
+    )
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        default="fp32", description="Number format of the forward pass; fp16 scales the loss."
+    )
+    ema_decay: float | None = Field(
+        default=None, gt=0, lt=1, description="Decay of a running average of the weights; none: no average."
+    )
+    ema_warmup_steps: int = Field(default=0, ge=0, description="Steps over which the average's decay rises.")
+    ema_every_n_steps: int = Field(default=1, ge=1, description="Steps between updates of the average.")
+    use_ema_weights: bool = Field(
+        default=True, description="Validate, test and keep the average of the weights, where there is one."
+    )
+    metrics: dict[str, list[str]] = Field(
+        default={}, description='Metrics by group, such as {"binary_classification": ["f1", "roc_auc"]}.'
+    )
+    metric_inputs: dict[str, str] = Field(
+        default={}, description='Which output or batch key a metric reads, such as {"preds": "reconstruction"}.'
+    )
+    threshold_metric: Literal["f1", "accuracy", "balanced_accuracy"] | None = Field(
+        default=None, description="Choose the threshold of a binary classifier on validation, best by this metric."
     )
     from_checkpoint: str | dict[str, str] | None = Field(
         default=None,
@@ -49,6 +80,12 @@ class ExperimentArgs(Args):
     constant_offset_sd: float = Field(
         default=0.0, ge=0, allow_inf_nan=False, description="SD of one Gaussian offset per training sample."
     )
+
+    @model_validator(mode="after")
+    def _clips_one_way(self) -> Self:
+        if self.gradient_clipping is not None and self.gradient_clipping_value is not None:
+            raise ValueError("gradient_clipping and gradient_clipping_value are two ways to clip; leave one out")
+        return self
 
     def build(self, machine: "MachineConfig") -> Any:
         """The experiment which these args describe; imports of torch and of implementations belong in here."""

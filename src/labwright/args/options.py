@@ -1,11 +1,14 @@
 """`RunOptions`: what concerns one invocation and changes neither weights nor metrics."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from .base import Args
+
+DEBUG_BATCHES, DEBUG_EPOCHS = 2, 2
+"""What a debug run does of each dataset, and how often."""
 
 
 class RunOptions(Args):
@@ -13,8 +16,21 @@ class RunOptions(Args):
 
     config: tuple[Path, ...] = Field(default=(), description="YAML or JSON file of values (a preset); repeatable.")
     print_config: bool = Field(default=False, description="Print the effective configuration with sources, and stop.")
-    only_test: bool = Field(default=False, description="Evaluate the weights of --from_checkpoint; no training.")
+    mode: Literal["train", "test", "predict"] = Field(
+        default="train", description="train and test; test or predict with the weights of --from_checkpoint."
+    )
+    only_test: bool = Field(default=False, description="The same as --mode=test.")
+    debug: bool = Field(
+        default=False, description="Try everything on two batches for two epochs, without trackers; marked as debug."
+    )
+    predictions: Literal["test", "all", "none"] = Field(
+        default="test", description="Sets whose predictions are written, predictions/<set>.csv."
+    )
     predict_on_train: bool = Field(default=False, description="Write predictions for the training data too.")
+    predict_input: Path | None = Field(
+        default=None, description="With --mode=predict: a folder of images, or a CSV file, instead of the test set."
+    )
+    probabilities: bool = Field(default=False, description="Write the probability of every class with predictions.")
     overlap: Literal["warn", "refuse", "allow"] = Field(
         default="warn", description="Equal samples in two splits: warn (refuse above 1 %), refuse, or only warn."
     )
@@ -28,3 +44,16 @@ class RunOptions(Args):
     detect_anomaly: bool = Field(default=False, description="Find the operation behind a NaN gradient (slow).")
     quiet: bool = Field(default=False, description="Show warnings and errors only.")
     as_json: bool = Field(default=False, validation_alias="json", description="Print the summary as JSON on stdout.")
+
+    @model_validator(mode="after")
+    def _modes_agree(self) -> Self:
+        if self.only_test and self.mode == "predict":
+            raise ValueError("only_test is mode=test; leave one of the two out")
+        if self.predict_input is not None and self.mode != "predict":
+            raise ValueError("predict_input needs mode=predict")
+        return self
+
+    @property
+    def stage(self) -> Literal["train", "test", "predict"]:
+        """What to do: `mode`, or its short form."""
+        return "test" if self.only_test else self.mode

@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING
 from labwright.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .arrays import decode_arrays as decode_arrays
+    from .arrays import encode_arrays as encode_arrays
+    from .artifacts import Artifacts as Artifacts
     from .checkpoints import CheckpointEntry as CheckpointEntry
     from .checkpoints import CheckpointStore as CheckpointStore
     from .checkpoints import resolve_checkpoint as resolve_checkpoint
@@ -32,6 +35,9 @@ else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
+            "Artifacts": ".artifacts",
+            "decode_arrays": ".arrays",
+            "encode_arrays": ".arrays",
             "Best": ".history",
             "CheckpointEntry": ".checkpoints",
             "CheckpointStore": ".checkpoints",

@@ -20,6 +20,7 @@ class RunFacts(TypedDict, total=False):
     versions: dict[str, str]
     host: dict[str, Any]
     device: str
+    debug: bool
     git: GitState | None
     dataset: dict[str, Any]
     result: dict[str, Any]

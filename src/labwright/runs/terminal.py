@@ -74,7 +74,7 @@ class Terminal:
         except OSError:  # the terminal was closed: the run goes on, and log.txt has the rest
             self.stream = None
 
-    def progress(self, batches: Iterable[T], *, total: int, title: str) -> "Progress[T]":
+    def progress(self, batches: Iterable[T], *, total: int | None, title: str) -> "Progress[T]":
         """`batches`, shown as they pass: a bar on a terminal, a line every few seconds elsewhere."""
         return Progress(batches, total=total, title=title, stream=None if self.quiet else self.stream)
 
@@ -82,7 +82,7 @@ class Terminal:
 class Progress(Iterable[T]):
     """Batches with a bar; set `status` to say what stands beside it."""
 
-    def __init__(self, batches: Iterable[T], *, total: int, title: str, stream: TextIO | None) -> None:
+    def __init__(self, batches: Iterable[T], *, total: int | None, title: str, stream: TextIO | None) -> None:
         self.status = ""
         self._batches = batches
         self._total = total
@@ -123,7 +123,8 @@ class Progress(Iterable[T]):
         for number, batch in enumerate(self._batches, start=1):
             yield batch
             if time.monotonic() >= due:
-                line = f"{self._title}: batch {number}/{self._total} {self.status}".rstrip()
+                place = f"{number}/{self._total}" if self._total else f"{number}"
+                line = f"{self._title}: batch {place} {self.status}".rstrip()
                 with contextlib.suppress(OSError):  # nobody is looking any more
                     print(line, file=stream, flush=True)
                 due = time.monotonic() + PLAIN_INTERVAL_SECONDS

@@ -5,21 +5,43 @@ from typing import TYPE_CHECKING
 from labwright.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .deciding import deciding_value as deciding_value
+    from .histograms import plot_histograms as plot_histograms
     from .launch import Launch as Launch
     from .launch import flags_of as flags_of
     from .predictions import Predictions as Predictions
+    from .predictions import choose_threshold as choose_threshold
+    from .predictions import decode as decode
     from .predictions import plot_predictions as plot_predictions
+    from .predictions import predict as predict
+    from .recorder import Recorder as Recorder
     from .result import RunResult as RunResult
+    from .result import build_result as build_result
     from .run import run_session as run_session
+    from .run import run_stages as run_stages
+    from .torch_parts import build_torch_parts as build_torch_parts
+    from .torch_parts import load_returned_weights as load_returned_weights
+    from .torch_parts import torch_state as torch_state
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
             "Launch": ".launch",
-            "flags_of": ".launch",
             "Predictions": ".predictions",
+            "Recorder": ".recorder",
             "RunResult": ".result",
+            "build_result": ".result",
+            "build_torch_parts": ".torch_parts",
+            "choose_threshold": ".predictions",
+            "deciding_value": ".deciding",
+            "decode": ".predictions",
+            "flags_of": ".launch",
+            "load_returned_weights": ".torch_parts",
+            "plot_histograms": ".histograms",
             "plot_predictions": ".predictions",
+            "predict": ".predictions",
             "run_session": ".run",
+            "run_stages": ".run",
+            "torch_state": ".torch_parts",
         },
     )

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +16,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
+    from labwright.bare import BareExperiment
     from labwright.experiment import Experiment
-    from labwright.train import Batch
 
 
 @dataclass
 class Predictions:
-    """Columns of equal length, a row a sample: `index`, `target`, `prediction`, and `confidence` for classes."""
+    """Columns of equal length, a row a sample.
+
+    `index`, `target`, `prediction`, for classes `confidence` and `probability` [samples, classes]; `name` of a file.
+    """
 
     dataset: Dataset
     columns: "dict[str, NDArray[Any]]" = field(default_factory=dict[str, Any])
@@ -31,10 +35,12 @@ class Predictions:
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
 
-    def to_csv(self, class_names: tuple[str, ...] = ()) -> str:
-        """The rows as CSV; classes also by name where they have one."""
+    def to_csv(self, class_names: tuple[str, ...] = (), left_out: tuple[str, ...] = ()) -> str:
+        """The rows as CSV, but for the columns `left_out`; classes also by name where they have one."""
         columns: dict[str, list[Any]] = {}
         for name, values in self.columns.items():
+            if name in left_out:
+                continue
             rows = values.reshape(len(values), -1)
             for number in range(rows.shape[1]):
                 columns[name if rows.shape[1] == 1 else f"{name}_{number}"] = rows[:, number].tolist()
@@ -48,40 +54,83 @@ class Predictions:
         return text.getvalue()
 
 
-def predict(experiment: "Experiment[ExperimentArgs]", dataset: Dataset, batches: "Iterable[Batch]") -> Predictions:
-    """What the model predicts for each sample, in the order of the dataset."""
+def predict(experiment: "Experiment[ExperimentArgs]", name: str) -> Predictions | None:
+    """What the model predicts for each sample of a dataset, in its order; None where it predicts nothing."""
     import torch
 
-    found: dict[str, list[NDArray[Any]]] = {}
+    splits = experiment.splits
+    dataset = {**splits.train, **splits.val, **splits.test}[name]
+    loader = experiment.build_loader(dataset, name, training=False)
+    found: dict[str, list[Any]] = {}
     experiment.model.eval()
     with torch.inference_mode():
-        for batch in batches:
+        for batch in experiment.recorder.watch(loader, loader.num_batches, f"predict {name}"):
             batch = experiment.prepare_batch(batch, training=False)
             predicted = experiment.predict_batch(batch)
             if not predicted:
-                break
-            given = {name: batch[name] for name in ("index", "target") if name in batch}
-            for name, values in {**given, **predicted}.items():
-                found.setdefault(name, []).append(values.cpu().numpy())
-    return Predictions(dataset, {name: np.concatenate(parts) for name, parts in found.items()})
+                return None
+            given = {key: batch[key] for key in ("index", "name", "target") if key in batch}
+            for key, values in {**given, **predicted}.items():
+                found.setdefault(key, []).append(values if isinstance(values, list) else values.cpu().numpy())
+    columns = {key: np.concatenate(parts) for key, parts in found.items()}
+    return Predictions(dataset, columns)
 
 
-def write_predictions(run: RunDirectory, predictions: dict[str, Predictions], class_names: tuple[str, ...]) -> None:
-    """predictions/<split>.csv for each split that has any."""
+def decode(outputs: "Mapping[str, Tensor]", threshold: float | None) -> "dict[str, Tensor]":
+    """Predictions from a loss's outputs: `prediction`, and of `logits` `confidence` and `probability` too.
+
+    Logits are [samples, classes], or [samples] and [samples, 1] for a yes or no. `threshold` decides where there are
+    two classes; None means one half.
+    """
+    if "logits" not in outputs:
+        return {"prediction": outputs["prediction"]} if "prediction" in outputs else {}
+    logits = outputs["logits"]
+    if logits.ndim == 1 or logits.shape[-1] == 1:
+        yes = logits.reshape(len(logits)).sigmoid()
+        probability = yes.new_empty(len(yes), 2)
+        probability[:, 0], probability[:, 1] = 1 - yes, yes
+    else:
+        probability = logits.softmax(dim=-1)
+    confidence, prediction = probability.max(dim=-1)
+    if threshold is not None and probability.shape[-1] == 2:
+        prediction = (probability[..., 1] >= threshold).long()
+        confidence = probability.gather(-1, prediction.unsqueeze(-1)).squeeze(-1)
+    return {"prediction": prediction, "confidence": confidence, "probability": probability}
+
+
+def choose_threshold(experiment: "Experiment[ExperimentArgs]", metric: str) -> float:
+    """The threshold of a binary classifier that is best by `metric` on all deciding validation sets together."""
+    from labwright import metrics
+
+    scores: list[Any] = []
+    targets: list[Any] = []
+    for name in experiment.splits.deciding_val:
+        found = experiment.predict(name)
+        if found is not None:
+            scores.append(found.columns["probability"][:, 1])
+            targets.append(found.columns["target"])
+    return metrics.choose_threshold(np.concatenate(scores), np.concatenate(targets), metric)
+
+
+def write_predictions(experiment: "BareExperiment[ExperimentArgs]", predictions: dict[str, Predictions]) -> None:
+    """predictions/<split>.csv for each split that has any; with the probability of every class where asked for."""
+    left_out = () if experiment.options.probabilities else ("probability",)
     for split, found in predictions.items():
         if len(found):
-            folder = run.path / "predictions"
+            folder = experiment.run_directory.path / "predictions"
             folder.mkdir(exist_ok=True)
-            write_durably(folder / f"{split}.csv", found.to_csv(class_names).encode())
+            text = found.to_csv(experiment.splits.class_names, left_out)
+            write_durably(folder / f"{split}.csv", text.encode())
 
 
 def plot_predictions(run: RunDirectory, splits: Splits, predictions: dict[str, Predictions]) -> "list[Path]":
     """The first test set's predictions: mistakes and confusion of a classifier, or prediction against target."""
     from labwright.runs.plots import plot_confusion, plot_regression
 
-    split, found = next(((name, found) for name, found in predictions.items() if len(found)), ("", None))
-    if found is None:
+    shown = {name: found for name, found in predictions.items() if len(found) and "target" in found.columns}
+    if not shown:
         return []
+    split, found = next(iter(shown.items()))
     title = f"{splits.name}: {split}"
     if splits.task == "regression":
         path = run.path / "predictions.png"

@@ -3,11 +3,11 @@
 import math
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from labwright.args import ExperimentArgs, RunOptions
+from labwright.args import ExperimentArgs
 from labwright.args.base import canonical
 from labwright.runs import (
     CheckpointStore,
@@ -23,14 +23,13 @@ from labwright.runs import (
 from labwright.runs.plots import ThrottledPlot, plot_history
 from labwright.runs.terminal import Progress, Terminal
 from labwright.trackers import GuardedTrackers, RunInfo, Tracker
-from labwright.train import Loader, Position, describe, flatten_state, peak_memory_bytes
 
 from .launch import Launch, changed_fields, flags_of
 from .result import RunResult, flat
 from .secrets import secrets_of
 
 if TYPE_CHECKING:
-    from labwright.experiment import Experiment
+    from labwright.bare import BareExperiment
 
 T = TypeVar("T")
 _PACKAGES = ("labwright", "torch", "numpy", "pydantic", "safetensors", "scikit-learn", "matplotlib", "wandb")
@@ -41,15 +40,16 @@ class Recorder:
 
     def __init__(
         self,
-        experiment: "Experiment[ExperimentArgs]",
-        options: RunOptions,
+        experiment: "BareExperiment[ExperimentArgs]",
         terminal: Terminal,
         trackers: list[Tracker],
+        started: float,
     ) -> None:
-        args, machine = experiment.args, experiment.machine
+        args, machine, options = experiment.args, experiment.machine, experiment.options
         self.experiment = experiment
         self.options = options
         self.terminal = terminal
+        self.started = started
         self.secrets = secrets_of(machine, options, args)
         self.directory = RunDirectory.create(machine.results_dir, args.experiment_id, options.results_subdir)
         self.log = LogFile(self.directory.log_path, self.secrets)
@@ -84,7 +84,8 @@ class Recorder:
             machine=canonical(machine),
             versions=versions(_PACKAGES),
             host=host(),
-            device=describe(self.experiment.device),
+            device=self.experiment.device_name(),
+            debug=self.options.debug,
             git=git_state(launch.code_dir),
             dataset={"name": splits.name, "fingerprint": splits.fingerprint},
         )
@@ -100,58 +101,67 @@ class Recorder:
 
     # -- what the loop tells
 
-    def watch(self, loader: Loader, position: Position, split: str) -> Progress[Any]:
-        if split == next(iter(self.experiment.splits.train)):
+    def watch(self, batches: Iterable[T], num_batches: int | None, split: str) -> Progress[T]:
+        """The batches, their progress on the terminal."""
+        if split == next(iter(self.experiment.splits.train), None):
             self._epoch_started = time.perf_counter()
-        place = f"epoch {position.epoch}/{self.experiment.args.epochs} " if position.epoch else ""
-        self._progress = self.terminal.progress(loader, total=loader.num_batches, title=f"{place}{split}")
+        epoch = self.experiment.epoch
+        place = f"epoch {epoch}/{self.experiment.num_epochs} " if epoch else ""
+        self._progress = self.terminal.progress(batches, total=num_batches, title=f"{place}{split}")
         self._show_status()
         return self._progress
 
-    def step(self, position: Position, values: dict[str, float]) -> None:
+    def step(self, values: dict[str, float]) -> None:
+        """Write a row of steps.jsonl."""
+        position = self.experiment.position
         self._loss = values["loss"]
         self._show_status()
-        memory = peak_memory_bytes(self.experiment.device)
-        self.steps.append({"step": position.step, "epoch": position.epoch, **values, "memory": memory})
+        row = {"step": position.step, "epoch": position.epoch, **values, "memory": self.experiment.memory()}
+        self.steps.append(row)
         self.trackers.log_step(position.step, values)
 
-    def epoch(
-        self,
-        position: Position,
-        results: dict[str, dict[str, float]],
-        state: Callable[[], dict[str, Any]],
-        *,
-        improved: bool,
-    ) -> None:
-        rate = position.learning_rate
+    def epoch(self, results: dict[str, dict[str, float]], *, is_best: bool) -> None:
+        """Keep what an epoch came to: history, checkpoint, trackers, a line, the plot."""
+        position, rate = self.experiment.position, self.experiment.position.learning_rate
         for split, metrics in results.items():
-            is_train = split in self.experiment.splits.train
-            self.history.append(position.epoch, position.step, split, metrics, rate if is_train else None)
+            has_rate = split in self.experiment.splits.train and math.isfinite(rate)
+            self.history.append(position.epoch, position.step, split, metrics, rate if has_rate else None)
         full = flat(results)
-        self.checkpoints.save(position.step, position.epoch, flatten_state(state()), full, improved)
+        state = self.experiment.checkpoint()
+        if state is not None:
+            self.checkpoints.save(position.step, position.epoch, state, full, is_best)
         self.trackers.log_epoch(
             position.epoch, position.step, full | ({"learning_rate": rate} if math.isfinite(rate) else {})
         )
-        self._show_epoch(position.epoch, results, improved)
+        self._show_epoch(position.epoch, results, is_best)
         self.throttle.maybe_draw(lambda: self.draw("history.png", self.draw_history))
+
+    @property
+    def stopped_early(self) -> bool:
+        stopping = self.experiment.early_stopping
+        return stopping is not None and stopping.should_stop
+
+    @property
+    def weights_epoch(self) -> int:
+        """The epoch whose state is tested and returned."""
+        best = self.experiment.best.epoch if self.experiment.args.return_best_model else None
+        return self.experiment.position.epoch if best is None else best
 
     def _show_epoch(self, epoch: int, results: dict[str, dict[str, float]], improved: bool) -> None:
         shown = [
             f"{split} " + " ".join(f"{name} {value:.4f}" for name, value in metrics.items())
             for split, metrics in results.items()
         ]
-        epochs = self.experiment.args.epochs
+        epochs = self.experiment.num_epochs
         seconds = time.perf_counter() - self._epoch_started
         facts = [f"epoch {epoch:>{len(str(epochs))}}/{epochs}", *shown, f"{seconds:.1f} s", *["best"] * improved]
         self.terminal.line("  ".join(facts))
-        self._loss = next(
-            (results[split]["loss"] for split in self.experiment.splits.train if split in results), math.nan
-        )
+        train = [results[split] for split in self.experiment.splits.train if split in results]
+        self._loss = next((metrics["loss"] for metrics in train if "loss" in metrics), math.nan)
         if self.experiment.best_metric is not None:
-            name = self.experiment.best_metric[0]
-            split, _, metric = name.partition("/")
-            if metric in results.get(split, {}):
-                self._main_metric = f"{name} {results[split][metric]:.4f}"
+            value = self.experiment.deciding_value(results)
+            if value is not None:
+                self._main_metric = f"{self.experiment.best_metric[0]} {value:.4f}"
 
     def _show_status(self) -> None:
         """The newest training loss and main metric beside the bar."""
@@ -163,13 +173,13 @@ class Recorder:
 
     def draw_history(self) -> None:
         best = self.experiment.best_metric
-        best_row = self.history.best(best[0], minimize=best[1]) if best else None
+        args, splits = self.experiment.args, self.experiment.splits
         plot_history(
             self.history.rows,
             self.directory.plot_path,
-            title=f"{self.experiment.args.experiment_id}: {self.experiment.splits.name}",
+            title=f"{args.experiment_id}: {splits.name}{' (debug)' * self.options.debug}",
             subtitle=self.options.run_name or self.directory.path.name,
-            best_epoch=best_row.epoch if best_row else None,
+            best_epoch=self.experiment.best.epoch,
             best_metric=best[0] if best else None,
         )
 

@@ -1,9 +1,15 @@
 """`RunResult`: what a run came to, for scripts and for the summary at its end."""
 
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from labwright.args import ExperimentArgs
+
+if TYPE_CHECKING:
+    from labwright.bare import BareExperiment
 
 
 @dataclass(frozen=True)
@@ -36,6 +42,9 @@ class RunResult:
     """`last` and `best`."""
     plots: list[Path] = field(default_factory=list[Path])
     warnings: list[str] = field(default_factory=list[str])
+    threshold: float | None = None
+    """Of a binary classifier, chosen on validation; None: nothing was chosen."""
+    debug: bool = False
 
     def full_test(self) -> dict[str, float]:
         """The test metrics under their full names."""
@@ -54,13 +63,44 @@ class RunResult:
         if self.best_epoch not in (None, self.weights_epoch):
             rows.append(("tested weights", f"epoch {self.weights_epoch}, the last"))
         speed = f" (training at {self.samples_per_second:,.0f} samples/s)" if self.samples_per_second else ""
+        if self.threshold is not None:
+            rows.append(("threshold", f"{self.threshold:.4g}, chosen on validation"))
         rows.append(("time", f"{self.seconds:.1f} s{speed}"))
         rows.append(("run directory", str(self.run_dir)))
         rows += [("picture", str(plot)) for plot in self.plots]
         rows += [("warning", shorten(text, 110, placeholder=" ...")) for text in self.warnings]
         width = max(len(name) for name, _ in rows)
         lines = [f"  {name:<{width}}  {value}" for name, value in rows]
-        return "\n".join([f"{self.experiment_id} on {self.dataset}", *lines])
+        return "\n".join([f"{self.experiment_id} on {self.dataset}{' (debug)' * self.debug}", *lines])
+
+
+def build_result(experiment: "BareExperiment[ExperimentArgs]") -> RunResult:
+    """What the run of `experiment` has come to so far."""
+    recorder, position, best = experiment.recorder, experiment.position, experiment.best
+    epoch = recorder.weights_epoch
+    val = {row["split"]: row["metrics"] for row in recorder.history.rows if row["epoch"] == epoch}
+    checkpoints = {"last": recorder.checkpoints.path_of("last"), "best": recorder.checkpoints.path_of("best")}
+    return RunResult(
+        experiment_id=experiment.args.experiment_id,
+        run_dir=recorder.directory.path,
+        dataset=experiment.splits.name,
+        epochs=position.epoch,
+        steps=position.step,
+        best_epoch=best.epoch,
+        best_metric=None if experiment.best_metric is None else experiment.best_metric[0],
+        best_value=best.value,
+        weights_epoch=epoch,
+        val=flat({name: val[name] for name in experiment.splits.val if name in val}, "val"),
+        test=flat(experiment.test_metrics, "test"),
+        seconds=round(time.perf_counter() - recorder.started, 3),
+        samples_per_second=position.num_samples / position.train_seconds if position.train_seconds else None,
+        stopped_early=recorder.stopped_early,
+        checkpoints={role: path for role, path in checkpoints.items() if path is not None},
+        plots=list(experiment.plots),
+        warnings=list(experiment.warnings),
+        threshold=experiment.threshold,
+        debug=experiment.options.debug,
+    )
 
 
 def flat(results: dict[str, dict[str, float]], usual: str | None = None) -> dict[str, float]:

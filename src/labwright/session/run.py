@@ -1,204 +1,113 @@
-"""One run in time order: prepare, open the run directory, train, test, draw, finish."""
+"""One run in time order: prepare, open the run directory, run the experiment, finish."""
 
 import time
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labwright.args import ExperimentArgs, RunOptions
 from labwright.runs import copied_to
-from labwright.runs.plots import plot_batch_histograms
 from labwright.runs.terminal import Terminal
-from labwright.train import (
-    BestTracker,
-    EarlyStopping,
-    Loader,
-    TrainLoop,
-    evaluate,
-    load_into,
-    load_weights,
-)
 
 from .launch import Launch
-from .predictions import Predictions, predict, write_predictions
-from .prepare import Prepared, prepare
+from .predictions import Predictions, write_predictions
+from .prepare import prepare
 from .recorder import Recorder
 from .result import RunResult, flat
 
 if TYPE_CHECKING:
-    from labwright.experiment import Experiment
+    from labwright.bare import BareExperiment
 
 
 def run_session(
-    experiment: "Experiment[ExperimentArgs]",
+    experiment: "BareExperiment[ExperimentArgs]",
     options: RunOptions,
     terminal: Terminal | None = None,
     launch: Launch | None = None,
 ) -> RunResult:
-    """Run `experiment` and leave its run directory; see `Experiment.run`."""
+    """Run `experiment` and leave its run directory; see `BareExperiment.run`."""
     terminal = terminal or Terminal()
     started = time.perf_counter()
-    prepared = prepare(experiment, options)
-    trackers = experiment.build_trackers(options, terminal.warn)
-    for warning in prepared.warnings:
+    prepare(experiment, options)
+    trackers = [] if options.debug else experiment.build_trackers(options, terminal.warn)
+    for warning in experiment.warnings:
         terminal.warn(warning)
-    recorder = Recorder(experiment, options, terminal, trackers)
+    recorder = experiment.recorder = Recorder(experiment, terminal, trackers, started)
     with copied_to(recorder.log):
         try:
             recorder.start(launch or Launch())
-            result = _Session(experiment, options, prepared, recorder, started).run()
+            experiment.artifacts.keep_in(recorder.directory.path)
+            experiment.run_loop()
+            result = experiment.result
         except BaseException as error:
             recorder.fail(error)
             raise
         recorder.finish(result)
-    experiment.on_experiment_end(result)
     return result
 
 
-@dataclass
-class _Session:
-    """What happens between the opening of the run directory and its end."""
+def run_stages(experiment: "BareExperiment[ExperimentArgs]") -> None:
+    """Train, go back to the best epoch, test, keep, predict and draw, as far as the mode asks for it."""
+    stage = experiment.options.stage
+    if stage == "train":
+        _train(experiment)
+        _take_returned_state(experiment)
+    if stage != "predict":
+        experiment.choose_threshold()
+        _test(experiment)
+        experiment.store_model(experiment.run_directory.model_path)
+    _draw(experiment)
 
-    experiment: "Experiment[ExperimentArgs]"
-    options: RunOptions
-    prepared: Prepared
-    recorder: Recorder
-    started: float
 
-    def run(self) -> RunResult:
-        experiment, recorder = self.experiment, self.recorder
-        experiment.on_experiment_start(recorder.directory)
-        loop = self._loop()
-        self._train(loop)
-        self._take_best_weights(loop)
-        val = self._val_results(loop)
-        test = self._test(loop)
-        experiment.store_model(recorder.directory.model_path)
-        plots = self._draw()
-        best_metric = None if experiment.best_metric is None else experiment.best_metric[0]
-        position = loop.position
-        return RunResult(
-            experiment_id=experiment.args.experiment_id,
-            run_dir=recorder.directory.path,
-            dataset=experiment.splits.name,
-            epochs=position.epoch,
-            steps=position.step,
-            best_epoch=loop.best.epoch,
-            best_metric=best_metric,
-            best_value=loop.best.value,
-            weights_epoch=self._weights_epoch(loop),
-            val=flat(val, "val"),
-            test=flat(test, "test"),
-            seconds=round(time.perf_counter() - self.started, 3),
-            samples_per_second=position.num_samples / position.train_seconds if position.train_seconds else None,
-            stopped_early=loop.stopped_early,
-            checkpoints=self._checkpoints(),
-            plots=plots,
-            warnings=self.prepared.warnings,
-        )
+def _train(experiment: "BareExperiment[ExperimentArgs]") -> None:
+    """Train, or where there are no epochs evaluate the weights as they are."""
+    recorder = experiment.recorder
+    if experiment.num_epochs == 0:
+        recorder.epoch(experiment.evaluate(experiment.splits.val), is_best=False)
+        return
+    experiment.train()
+    if recorder.stopped_early:
+        patience = experiment.args.early_stopping_patience
+        recorder.terminal.line(f"stopped early: no improvement for {patience} epochs")
 
-    def _loop(self) -> TrainLoop:
-        args, best = self.experiment.args, self.experiment.best_metric
-        minimize = best is None or best[1]
-        patience = args.early_stopping_patience
-        stopping = (
-            None if patience is None else EarlyStopping(patience, minimize=minimize, delta=args.early_stopping_delta)
-        )
-        return TrainLoop(
-            self.experiment,
-            self.prepared.train,
-            self.prepared.val,
-            self.recorder,
-            BestTracker(minimize=minimize),
-            None if best is None else best[0],
-            stopping,
-            self.options.log_every_n_steps,
-        )
 
-    def _train(self, loop: TrainLoop) -> None:
-        """Train, or where there are no epochs evaluate the weights as they are."""
-        if self.options.only_test:
-            return
-        if self.experiment.args.epochs == 0:
-            results = loop.evaluate(self.prepared.val)
-            self.recorder.epoch(loop.position, results, loop.state_dict, improved=False)
-            return
-        import torch
+def _take_returned_state(experiment: "BareExperiment[ExperimentArgs]") -> None:
+    best = experiment.recorder.checkpoints.path_of("best")
+    if best is not None and experiment.recorder.weights_epoch != experiment.position.epoch:
+        experiment.load_checkpoint(best)
+    else:
+        experiment.keep_last_state()
 
-        with torch.autograd.set_detect_anomaly(self.options.detect_anomaly):
-            loop.run()
-        if loop.stopped_early:
-            self.recorder.terminal.line(
-                f"stopped early: no improvement for {self.experiment.args.early_stopping_patience} epochs"
-            )
 
-    def _weights_epoch(self, loop: TrainLoop) -> int:
-        """The epoch whose weights are tested and stored."""
-        best = loop.best.epoch if self.experiment.args.return_best_model else None
-        return loop.position.epoch if best is None else best
+def _test(experiment: "BareExperiment[ExperimentArgs]") -> None:
+    recorder = experiment.recorder
+    results = experiment.test_metrics = experiment.evaluate(experiment.splits.test)
+    epoch = recorder.weights_epoch
+    step = next((row["step"] for row in recorder.history.rows if row["epoch"] == epoch), experiment.position.step)
+    for split, metrics in results.items():
+        recorder.history.append(epoch, step, split, metrics)
+    if results:
+        recorder.trackers.log_epoch(epoch, step, flat(results))
+    experiment.on_test_end()
 
-    def _take_best_weights(self, loop: TrainLoop) -> None:
-        best = self.recorder.checkpoints.path_of("best")
-        if best is not None and self._weights_epoch(loop) != loop.position.epoch:
-            load_into(self.experiment.model, load_weights(best), str(best))
 
-    def _val_results(self, loop: TrainLoop) -> dict[str, dict[str, float]]:
-        """The validation metrics of the epoch whose weights are returned, from the history."""
-        epoch = self._weights_epoch(loop)
-        rows = [row for row in self.recorder.history.rows if row["epoch"] == epoch]
-        return {row["split"]: row["metrics"] for row in rows if row["split"] in self.prepared.val}
-
-    def _test(self, loop: TrainLoop) -> dict[str, dict[str, float]]:
-        epoch = self._weights_epoch(loop)
-        results = loop.evaluate(self.prepared.test)
-        rows = self.recorder.history.rows
-        step = next((row["step"] for row in rows if row["epoch"] == epoch), loop.position.step)
-        for split, metrics in results.items():
-            self.recorder.history.append(epoch, step, split, metrics)
-        if results:
-            self.recorder.trackers.log_epoch(epoch, step, flat(results))
-        self.experiment.on_test_end(results)
-        return results
-
-    def _draw(self) -> list[Path]:
-        recorder, experiment = self.recorder, self.experiment
+def _draw(experiment: "BareExperiment[ExperimentArgs]") -> None:
+    recorder = experiment.recorder
+    if recorder.history.rows:
         recorder.draw("history.png", recorder.draw_history)
-        predictions = recorder.draw("predicting", self._predict) or {}
-        names = experiment.splits.class_names
-        recorder.draw("predictions/", lambda: write_predictions(recorder.directory, predictions, names))
-        drawn = recorder.draw("predictions.png", lambda: experiment.plot(recorder.directory, predictions)) or []
-        if self.options.batch_histograms:
-            drawn += recorder.draw("the histograms", self._draw_histograms) or []
-        return [path for path in [recorder.directory.plot_path, *drawn] if path.is_file()]
+    predictions = recorder.draw("predicting", lambda: _predict(experiment)) or {}
+    recorder.draw("predictions/", lambda: write_predictions(experiment, predictions))
+    drawn = recorder.draw("the pictures", lambda: experiment.plot(recorder.directory, predictions)) or []
+    if experiment.options.batch_histograms:
+        drawn += recorder.draw("the histograms", experiment.plot_batches) or []
+    experiment.plots += [path for path in [recorder.directory.plot_path, *drawn] if path.is_file()]
 
-    def _predict(self) -> dict[str, Predictions]:
-        """Predictions of the test sets, else the validation sets; of the training sets where asked for."""
-        splits, prepared = self.experiment.splits, self.prepared
-        chosen = {**splits.test} if prepared.test else {**splits.val}
-        loaders: dict[str, Loader] = {**(prepared.test or prepared.val)}
-        if self.options.predict_on_train:
-            chosen |= splits.train
-            for name, dataset in splits.train.items():
-                loaders[name] = self.experiment.build_loader(dataset, name, training=False)
-        return {name: predict(self.experiment, dataset, loaders[name]) for name, dataset in chosen.items()}
 
-    def _draw_histograms(self) -> list[Path]:
-        """histogram_<metric>.png: each metric over the batches of every split, with the weights the run returns."""
-        experiment = self.experiment
-        values: dict[str, dict[str, list[float]]] = {}
-        sets = {**experiment.splits.train, **experiment.splits.val, **experiment.splits.test}
-        for split, dataset in sets.items():
-            for batch in experiment.build_loader(dataset, split, training=False):
-                for metric, value in evaluate(experiment, [batch]).items():
-                    values.setdefault(metric, {}).setdefault(split, []).append(value)
-        drawn: list[Path] = []
-        for metric, by_split in values.items():
-            path = self.recorder.directory.path / f"histogram_{metric}.png"
-            plot_batch_histograms(by_split, metric, path, f"{experiment.args.experiment_id}: {experiment.splits.name}")
-            drawn.append(path)
-        return drawn
-
-    def _checkpoints(self) -> dict[str, Path]:
-        store = self.recorder.checkpoints
-        found = {"last": store.path_of("last"), "best": store.path_of("best")}
-        return {role: path for role, path in found.items() if path is not None}
+def _predict(experiment: "BareExperiment[ExperimentArgs]") -> dict[str, Predictions]:
+    """Predictions of the test sets, else the validation sets; of all, or of the training sets too, where asked for."""
+    splits, options = experiment.splits, experiment.options
+    names = [*(splits.test or splits.val)]
+    if options.predictions == "all":
+        names = [*splits.train, *splits.val, *splits.test]
+    elif options.predict_on_train:
+        names += splits.train
+    found = {name: experiment.predict(name) for name in names if options.predictions != "none"}
+    return {name: predictions for name, predictions in found.items() if predictions is not None}

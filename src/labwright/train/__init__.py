@@ -17,19 +17,23 @@ if TYPE_CHECKING:
     from .device import peak_memory_bytes as peak_memory_bytes
     from .early_stopping import BestTracker as BestTracker
     from .early_stopping import EarlyStopping as EarlyStopping
+    from .ema import EMA as EMA
+    from .frozen import frozen as frozen
     from .loaders import Loader as Loader
     from .loaders import build_loader as build_loader
     from .loaders import stack as stack
-    from .loop import NonFiniteLoss as NonFiniteLoss
-    from .loop import Position as Position
     from .loop import TrainLoop as TrainLoop
-    from .loop import evaluate as evaluate
+    from .loop import state_of as state_of
     from .noise import add_noise as add_noise
-    from .seeding import derive_seed as derive_seed
+    from .nonfinite import NonFiniteLoss as NonFiniteLoss
+    from .position import Position as Position
+    from .routing import RoutedForward as RoutedForward
     from .seeding import isolated_rng as isolated_rng
     from .seeding import rng_state as rng_state
     from .seeding import seed_everything as seed_everything
     from .seeding import set_rng_state as set_rng_state
+    from .seeds import derive_seed as derive_seed
+    from .stepper import Stepper as Stepper
     from .weights import load_from_checkpoint as load_from_checkpoint
     from .weights import load_into as load_into
     from .weights import load_weights as load_weights
@@ -41,20 +45,23 @@ else:
             "Batch": ".batch",
             "BestTracker": ".early_stopping",
             "CheckpointError": ".checkpoint",
+            "EMA": ".ema",
             "EarlyStopping": ".early_stopping",
             "Loader": ".loaders",
             "Loss": ".batch",
-            "NonFiniteLoss": ".loop",
-            "Position": ".loop",
+            "NonFiniteLoss": ".nonfinite",
+            "Position": ".position",
+            "RoutedForward": ".routing",
+            "Stepper": ".stepper",
             "TrainLoop": ".loop",
             "add_noise": ".noise",
             "build_loader": ".loaders",
             "choose_device": ".device",
             "clip_gradients": ".clipping",
-            "derive_seed": ".seeding",
+            "derive_seed": ".seeds",
             "describe": ".device",
-            "evaluate": ".loop",
             "flatten_state": ".checkpoint",
+            "frozen": ".frozen",
             "isolated_rng": ".seeding",
             "load_from_checkpoint": ".weights",
             "load_into": ".weights",
@@ -66,6 +73,7 @@ else:
             "seed_everything": ".seeding",
             "set_rng_state": ".seeding",
             "stack": ".loaders",
+            "state_of": ".loop",
             "to_device": ".batch",
         },
     )

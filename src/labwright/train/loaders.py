@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader, Sampler, default_collate, get_worker_in
 from labwright.args.errors import UserError
 
 from .batch import Batch
-from .seeding import derive_seed, isolated_rng, seed_cpu
+from .seeding import isolated_rng, seed_cpu
+from .seeds import derive_seed
 
 Collate = Callable[[list[Any]], Any]
 

@@ -1,214 +1,169 @@
-"""The training loop in time order: experiment -> epoch -> dataset -> batch.
+"""The PyTorch rungs of the loop: what a pass over a dataset and a batch are. No torch until one begins.
 
-for each epoch
-    train on each training set, evaluate each validation set
-    step the scheduler, record the epoch (history, checkpoint, plot), stop early
+train   batch -> prepare_batch -> train_batch (forward, loss, backward, step) -> meter
+else    batch -> prepare_batch -> eval_batch (forward, loss) -> meter
 """
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-import torch
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from labwright.loop import NestedLoop
 
-from labwright.args import ExperimentArgs
+from .nonfinite import ADVICE, NonFiniteLoss
 
-from .batch import Batch, Loss
-from .early_stopping import BestTracker, EarlyStopping
-from .loaders import Loader
-from .seeding import rng_state
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
 
-Results = dict[str, dict[str, float]]
-"""split -> metric -> value."""
+    from .batch import Batch, Loss
+    from .ema import EMA
+    from .position import Position
+    from .stepper import Stepper
 
 
 class Meter(Protocol):
     """Averages over a split: the loss and every metric."""
 
-    def update(self, loss: Loss, batch: Batch) -> None: ...
+    def update(self, loss: "Loss", batch: "Batch") -> None: ...
     def compute(self) -> dict[str, float]: ...
 
 
-class Trainee(Protocol):
-    """What the loop asks of an experiment."""
-
-    model: torch.nn.Module
-    optimizer: torch.optim.Optimizer
-    scheduler: LRScheduler
-    scheduler_interval: Literal["epoch", "step"]
-
-    @property
-    def args(self) -> ExperimentArgs: ...
-    def prepare_batch(self, batch: Batch, *, training: bool) -> Batch: ...
-    def train_batch(self, batch: Batch) -> Loss: ...
-    def eval_batch(self, batch: Batch) -> Loss: ...
-    def new_meter(self) -> Meter: ...
-    def on_epoch_start(self, epoch: int) -> None: ...
-    def on_epoch_end(self, epoch: int, results: Results) -> None: ...
-
-
 class Recorder(Protocol):
-    """What the loop tells the one who keeps the run's files and shows its progress."""
+    """What the loop tells the one who keeps the run's files."""
 
-    def watch(self, loader: Loader, position: "Position", split: str) -> Iterable[Batch]: ...
-    def step(self, position: "Position", values: dict[str, float]) -> None: ...
-    def epoch(
-        self,
-        position: "Position",
-        results: Results,
-        state: Callable[[], dict[str, Any]],
-        *,
-        improved: bool,
-    ) -> None: ...
+    def step(self, values: dict[str, float]) -> None: ...
 
 
-class NonFiniteLoss(ArithmeticError):
-    """The loss or a weight is NaN or infinite: nothing more can be learned, and nothing of it is kept."""
+class TrainLoop(NestedLoop):
+    """Trains `model` on the datasets that `is_training`, and evaluates it on the others."""
 
-
-@dataclass
-class Position:
-    """How far the training has come; epochs and steps count from 1, 0 is before the first."""
-
-    epoch: int = 0
-    step: int = 0
-    num_samples: int = 0
-    """Training samples seen, in all epochs."""
-    train_seconds: float = 0.0
-    learning_rate: float = math.nan
-    """That of the last optimizer step, of the first parameter group."""
-
-
-@dataclass
-class TrainLoop:
-    """Trains `experiment` on `train_loaders`, watching `val_loaders`."""
-
-    experiment: Trainee
-    train_loaders: Mapping[str, Loader]
-    val_loaders: Mapping[str, Loader]
-    recorder: Recorder
-    best: BestTracker
-    best_metric: str | None
-    """Full name of the metric that decides; None where there is nothing to decide by."""
-    early_stopping: EarlyStopping | None = None
+    model: "nn.Module"
+    optimizers: "dict[str, Optimizer]"
+    schedulers: "dict[str, LRScheduler]"
+    scheduler_interval: Literal["epoch", "step"] = "epoch"
+    """When the schedulers step: after each epoch or after each optimizer step."""
+    stepper: "Stepper"
+    ema: "EMA | None" = None
+    position: "Position"
+    recorder: Any
     log_every_n_steps: int = 50
-    position: Position = field(default_factory=Position)
+    batch_loss: "Loss"
+    """What the batch in hand came to."""
+    meter: Meter
+    _started: float
+    _samples_before: int
 
-    @property
-    def stopped_early(self) -> bool:
-        return self.early_stopping is not None and self.early_stopping.should_stop
+    if TYPE_CHECKING:  # what an experiment adds
 
-    def run(self) -> None:
-        """Train for the experiment's epochs, or until early stopping has seen enough."""
-        for epoch in range(self.position.epoch + 1, self.experiment.args.epochs + 1):
-            self.run_epoch(epoch)
-            if self.stopped_early:
-                break
+        @property
+        def is_training(self) -> bool: ...
+        @property
+        def optimizer(self) -> Optimizer: ...
+        def prepare_batch(self, batch: Batch, *, training: bool) -> Batch: ...
+        def train_batch(self, batch: Batch) -> Loss: ...
+        def eval_batch(self, batch: Batch) -> Loss: ...
+        def new_meter(self) -> Meter: ...
+        def averaged_model(self) -> Any: ...
 
-    def run_epoch(self, epoch: int) -> None:
-        """One pass over every training set, then one over every validation set."""
-        self.position.epoch = epoch
-        self.experiment.on_epoch_start(epoch)
-        results = {name: self.train_dataset(name, loader) for name, loader in self.train_loaders.items()}
-        results |= self.evaluate(self.val_loaders)
-        value = self._deciding_value(results)
-        self._step_scheduler_per_epoch(value)
-        improved = value is not None and self.best.update(value, epoch)
-        if self.early_stopping is not None and value is not None:
-            self.early_stopping.update(value)
-        self.recorder.epoch(self.position, results, self.state_dict, improved=improved)
-        self.experiment.on_epoch_end(epoch, results)
+    def batches(self, dataset: Any) -> "Iterable[Batch]":
+        """The loader's batches; when training looked ahead at, so that the last of an accumulated window is known."""
+        batches = super().batches(dataset)
+        return self.stepper.each(batches) if self.is_training else batches
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the next epoch depends on, in tensors and JSON values."""
-        return {
-            "model": self.experiment.model.state_dict(),
-            "optimizer": self.experiment.optimizer.state_dict(),
-            "scheduler": self.experiment.scheduler.state_dict(),
-            "rng": rng_state(),
-            "position": asdict(self.position),
-            "best": self.best.state_dict(),
-            "early_stopping": None if self.early_stopping is None else self.early_stopping.state_dict(),
-        }
+    def run_dataset(self) -> None:
+        """One pass: training, or evaluation without gradients. `loss` and every metric are of the whole of it."""
+        self.meter = self.new_meter()
+        if self.is_training:
+            self._train_on_dataset()
+        else:
+            self._evaluate_dataset()
 
-    def train_dataset(self, name: str, loader: Loader) -> dict[str, float]:
-        """Train on one pass over `loader`; the metrics of the batches as they were trained on."""
-        experiment, position = self.experiment, self.position
-        experiment.model.train()
-        meter = experiment.new_meter()
-        loader.set_epoch(position.epoch)
-        started, samples_before = time.perf_counter(), position.num_samples
-        for batch in self.recorder.watch(loader, position, name):
-            batch = experiment.prepare_batch(batch, training=True)
-            loss = experiment.train_batch(batch)
-            position.learning_rate = experiment.optimizer.param_groups[0]["lr"]
-            if experiment.scheduler_interval == "step":
-                experiment.scheduler.step()
-            meter.update(loss, batch)
-            position.step += 1
-            position.num_samples += len(batch["input"])
-            if position.step % self.log_every_n_steps == 0:
-                value = float(loss.value)  # waits for the device, so that the time is that of the work
-                self._log_step(name, value, (position.num_samples - samples_before) / (time.perf_counter() - started))
-        metrics = meter.compute()
-        position.train_seconds += time.perf_counter() - started
-        if not math.isfinite(metrics["loss"]):
-            raise NonFiniteLoss(f"the {name} loss is {metrics['loss']} in epoch {position.epoch}; {_ADVICE}")
+    def _train_on_dataset(self) -> None:
+        self.model.train()
+        self.dataset.set_epoch(self.epoch)
+        self._started, self._samples_before = time.perf_counter(), self.position.num_samples
+        self.stepper.where = f"epoch {self.epoch}"
+        super().run_dataset()
+        self.dataset_metrics = self.meter.compute()
+        self.position.train_seconds += time.perf_counter() - self._started
+        loss = self.dataset_metrics["loss"]
+        self._require_finite(f"loss is {loss} in epoch {self.epoch}", loss)
         self._require_finite_weights()
-        return metrics
+
+    def _evaluate_dataset(self) -> None:
+        import torch
+
+        with torch.inference_mode(), self.averaged_model():
+            self.model.eval()
+            super().run_dataset()
+        self.dataset_metrics = self.meter.compute()
+
+    def run_batch(self) -> None:
+        """Prepare the batch and train on it, or evaluate it."""
+        is_training = self.is_training
+        self.batch = self.prepare_batch(self.batch, training=is_training)
+        if is_training:
+            self.position.learning_rate = self.optimizer.param_groups[0]["lr"]
+            self.batch_loss = self.train_batch(self.batch)
+            self._count_step()
+        else:
+            self.batch_loss = self.eval_batch(self.batch)
+        self.batch_metrics["loss"], self.batch_weight = self.batch_loss.value, self.batch_loss.weight
+
+    def collect_batch(self) -> None:
+        """Add the batch to the meter; what a hook or the experiment measured besides is averaged."""
+        if not self.batch_metrics:
+            return
+        self.meter.update(self.batch_loss, self.batch)
+        del self.batch_metrics["loss"]
+        if self.batch_metrics:
+            super().collect_batch()
+
+    def _count_step(self) -> None:
+        position = self.position
+        position.num_samples += len(self.batch["index"]) if "index" in self.batch else round(self.batch_loss.weight)
+        if not self.stepper._is_last_batch:
+            return
+        position.step += 1
+        if position.step % self.log_every_n_steps == 0:
+            value = float(self.batch_loss.value)  # waits for the device, so that the time is that of the work
+            self._require_finite(f"loss is {value} at step {position.step}", value)
+            seconds = time.perf_counter() - self._started
+            samples_per_second = (position.num_samples - self._samples_before) / seconds
+            rate = position.learning_rate
+            self.recorder.step({"loss": value, "learning_rate": rate, "samples_per_second": samples_per_second})
+
+    def _require_finite(self, what: str, loss: float) -> None:
+        """A step that was not the stepper's may have a loss that is no number; the stepper knows of its own."""
+        self.stepper.check()
+        if not math.isfinite(loss):
+            raise NonFiniteLoss(f"the {self.dataset_name} {what}; {ADVICE}")
 
     def _require_finite_weights(self) -> None:
-        """The last step of an epoch may spoil the weights, and no loss has told yet: they must not be saved."""
-        named = dict(self.experiment.model.named_parameters())
+        """Nor must weights be saved that something else than a step has spoiled."""
+        import torch
+
+        named = dict(self.model.named_parameters())
         finite = torch.stack([weights.isfinite().all() for weights in named.values()]).tolist() if named else []
         if not all(finite):
             broken = list(named)[finite.index(False)]
-            raise NonFiniteLoss(f"{broken} is not finite after epoch {self.position.epoch}; {_ADVICE}")
+            raise NonFiniteLoss(f"{broken} is not finite after epoch {self.epoch}; {ADVICE}")
 
-    def evaluate(self, loaders: Mapping[str, Loader]) -> Results:
-        """The metrics of each split, over the whole of it."""
-        return {
-            name: evaluate(self.experiment, self.recorder.watch(loader, self.position, name))
-            for name, loader in loaders.items()
-        }
+    def step_schedulers(self, value: float | None) -> None:
+        """Step what is scheduled by epochs; a plateau schedule looks at `value`."""
+        from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-    def _log_step(self, split: str, value: float, samples_per_second: float) -> None:
-        values = {
-            "loss": value,
-            "learning_rate": self.position.learning_rate,
-            "samples_per_second": samples_per_second,
-        }
-        self.recorder.step(self.position, values)
-        if not math.isfinite(value):
-            raise NonFiniteLoss(f"the {split} loss is {value} at step {self.position.step}; {_ADVICE}")
-
-    def _deciding_value(self, results: Results) -> float | None:
-        if self.best_metric is None:
-            return None
-        split, _, metric = self.best_metric.partition("/")
-        return results[split][metric]
-
-    def _step_scheduler_per_epoch(self, value: float | None) -> None:
-        scheduler = self.experiment.scheduler
-        if isinstance(scheduler, ReduceLROnPlateau):
-            if value is not None:
-                scheduler.step(value)
-        elif self.experiment.scheduler_interval == "epoch":
-            scheduler.step()
+        for scheduler in self.schedulers.values():
+            if isinstance(scheduler, ReduceLROnPlateau):
+                if value is not None:
+                    scheduler.step(value)
+            elif self.scheduler_interval == "epoch":
+                scheduler.step()
 
 
-_ADVICE = "try a smaller learning rate, --gradient_clipping, or --detect_anomaly to find the operation behind it"
-
-
-@torch.inference_mode()
-def evaluate(experiment: Trainee, batches: Iterable[Batch]) -> dict[str, float]:
-    """The loss and the metrics over all of `batches`, the model in evaluation mode."""
-    experiment.model.eval()
-    meter = experiment.new_meter()
-    for batch in batches:
-        batch = experiment.prepare_batch(batch, training=False)
-        meter.update(experiment.eval_batch(batch), batch)
-    return meter.compute()
+def state_of(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The state dict of each part, by name."""
+    return {name: part.state_dict() for name, part in parts.items()}

@@ -1,7 +1,5 @@
 """Seeds, and the state of every random number generator a run draws from."""
 
-import hashlib
-import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +14,6 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-
-
-def derive_seed(seed: int, *words: str | int) -> int:
-    """A seed (63 bits) that depends on `seed` and `words` alone: equal in every process and on every machine."""
-    digest = hashlib.sha256(json.dumps([seed, *words]).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def rng_state() -> dict[str, Any]:

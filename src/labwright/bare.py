@@ -1,0 +1,285 @@
+"""`BareExperiment`: what every experiment has, whatever it computes with. No torch here, and none behind it.
+
+    build_datasets -> build_parts -> build_trackers, build_hooks       once, before anything runs
+    run_experiment                                                     train -> test -> keep -> predict -> draw
+        run_epoch                                                      each dataset, then best epoch, record, early stop
+            run_dataset -> run_batch                                   yours
+    on_*                                                               as `labwright.loop.Hook` draws them
+
+A run of it leaves the same run directory, history and plots as any other. `Experiment` is the one for PyTorch.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+
+from labwright.args import ExperimentArgs, MachineConfig, RunOptions, UserError
+from labwright.args.options import DEBUG_BATCHES
+from labwright.loop import Hook, NestedLoop
+
+if TYPE_CHECKING:
+    from labwright.datasets import Dataset, Splits
+    from labwright.runs import RunDirectory
+    from labwright.runs.terminal import Terminal
+    from labwright.session import Launch, Predictions, Recorder, RunResult
+    from labwright.trackers import Tracker
+    from labwright.train import BestTracker, EarlyStopping, Position
+
+ArgsT = TypeVar("ArgsT", bound=ExperimentArgs)
+
+
+class BareExperiment(NestedLoop, Generic[ArgsT]):
+    """An experiment described by its args. Making one touches no disk; `run()` acts."""
+
+    uses: ClassVar[frozenset[str]] = frozenset()
+    """The fields of ExperimentArgs that this experiment honours beyond those that all do: the others are refused."""
+
+    splits: "Splits"
+    loaders: dict[str, Any]
+    """What is passed over, by the dataset's name."""
+    position: "Position"
+    best: "BestTracker"
+    best_metric: tuple[str, bool] | None
+    """Full name of the metric that decides which epoch is best, and whether lower is better; None: nothing decides."""
+    early_stopping: "EarlyStopping | None"
+    recorder: "Recorder"
+    test_metrics: dict[str, dict[str, float]]
+    plots: list[Path]
+    warnings: list[str]
+    threshold: float | None = None
+    """Of a binary classifier: chosen on validation where the args ask for that."""
+
+    def __init__(self, args: ArgsT, machine: MachineConfig | None = None) -> None:
+        from labwright.runs import Artifacts
+
+        self.args = args
+        self.machine = machine or MachineConfig()
+        self.options = RunOptions()
+        self.artifacts = Artifacts()
+
+    def run(
+        self,
+        options: RunOptions | None = None,
+        *,
+        terminal: "Terminal | None" = None,
+        launch: "Launch | None" = None,
+    ) -> "RunResult":
+        """Do what `options.mode` says (train, test or predict), and leave a run directory.
+
+        Shows nothing unless given a `terminal`; `launch` says how the run was started, for its command.sh.
+
+        Raises:
+            UserError: the args, the data or the machine do not allow this run; nothing was written.
+        """
+        from labwright.session import run_session
+
+        return run_session(cast("BareExperiment[ExperimentArgs]", self), options or RunOptions(), terminal, launch)
+
+    @property
+    def result(self) -> "RunResult":
+        """What the run has come to so far."""
+        from labwright.session import build_result
+
+        return build_result(cast("BareExperiment[ExperimentArgs]", self))
+
+    @property
+    def run_directory(self) -> "RunDirectory":
+        return self.recorder.directory
+
+    @property
+    def is_training(self) -> bool:
+        """Whether the dataset in hand is trained on."""
+        return self.dataset_name in self.splits.train
+
+    # -- parts
+
+    def build_datasets(self) -> "Splits":
+        """The named training, validation and test sets."""
+        raise NotImplementedError(f"{type(self).__name__} needs a build_datasets() that returns Splits")
+
+    def build_parts(self) -> None:
+        """Make whatever else must be there before the first step: `self.splits` is, `self.loaders` are made here."""
+        self.build_loaders()
+
+    def build_loaders(self) -> None:
+        """Fill `self.loaders` with what `build_loader` makes of each dataset."""
+        splits = self.splits
+        self.loaders = {
+            name: self.build_loader(dataset, name, training=name in splits.train)
+            for sets in (splits.train, splits.val, splits.test)
+            for name, dataset in sets.items()
+        }
+
+    def build_loader(self, dataset: "Dataset", name: str, *, training: bool) -> Any:
+        """What the loop iterates for a dataset; by default the dataset itself."""
+        return dataset
+
+    def build_hooks(self) -> Sequence[Hook[Any]]:
+        """Reusable extras that hear of every event."""
+        return []
+
+    def build_trackers(self, options: RunOptions, warn: "Callable[[str], None]") -> "list[Tracker]":
+        """Who hears of the run besides its directory; `warn` shows a line. A missing package is a UserError here."""
+        trackers: list[Tracker] = []
+        if options.use_wandb:
+            from labwright.trackers import WandbTracker
+
+            key = self.machine.wandb_api_key
+            wandb = WandbTracker(
+                project=self.machine.wandb_project or self.args.experiment_id,
+                entity=self.machine.wandb_entity,
+                api_key=key.get_secret_value() if key else None,
+                warn=warn,
+            )
+            trackers.append(wandb)
+        if options.use_tensorboard:
+            from labwright.trackers import TensorBoardTracker
+
+            trackers.append(TensorBoardTracker())
+        return trackers
+
+    def metric_directions(self) -> dict[str, bool]:
+        """The metrics of a pass, and whether higher is better."""
+        return {"loss": False}
+
+    # -- the rungs of the loop
+
+    def datasets(self) -> Mapping[str, Any]:
+        """The training sets, then the validation sets."""
+        return {name: self.loaders[name] for name in (*self.splits.train, *self.splits.val)}
+
+    def batches(self, dataset: Any) -> Iterable[Any]:
+        """The batches of a dataset, their progress shown."""
+        limited = islice(dataset, DEBUG_BATCHES) if self.options.debug else dataset
+        num_batches = getattr(dataset, "num_batches", None) or (len(dataset) if hasattr(dataset, "__len__") else None)
+        if num_batches is not None and self.options.debug:
+            num_batches = min(num_batches, DEBUG_BATCHES)
+        return self.recorder.watch(limited, num_batches, self.dataset_name)
+
+    def run_experiment(self) -> None:
+        """Train, return to the best epoch, test, keep the model, predict and draw, as far as the mode asks for it."""
+        from labwright.session import run_stages
+
+        run_stages(cast("BareExperiment[ExperimentArgs]", self))
+
+    def train(self) -> None:
+        """All epochs, or those up to an early stop."""
+        super().run_experiment()
+
+    def run_epoch(self) -> None:
+        """A pass over every dataset, then what follows from the metrics, in an order that matters."""
+        self.position.epoch = self.epoch
+        super().run_epoch()
+        value = self.deciding_value(self.epoch_metrics)
+        self.step_schedulers(value)
+        is_best = value is not None and self.best.update(value, self.epoch)
+        stops = value is not None and self.early_stopping is not None and self.early_stopping.update(value)
+        self.recorder.epoch(self.epoch_metrics, is_best=is_best)
+        if stops:
+            self.stop("experiment")
+
+    def pass_over(self, name: str, dataset: Any) -> dict[str, Any]:
+        """One dataset from its start to its end; its metrics.
+
+        Random numbers drawn within follow from seed, epoch and name: no pass depends on what another one drew.
+        """
+        from labwright.train.seeds import derive_seed
+
+        self.seed_everything(derive_seed(self.args.seed, "pass", self.epoch, name))
+        return super().pass_over(name, dataset)
+
+    def evaluate(self, names: Iterable[str]) -> dict[str, dict[str, float]]:
+        """The metrics of these datasets, as they are now."""
+        return {name: self.pass_over(name, self.loaders[name]) for name in names}
+
+    def deciding_value(self, results: Mapping[str, Mapping[str, float]]) -> float | None:
+        """The value of the best-model metric among the results; None where it is not."""
+        from labwright.session import deciding_value
+
+        return None if self.best_metric is None else deciding_value(self.best_metric[0], results, self.splits)
+
+    def choose_threshold(self) -> None:
+        """Set `self.threshold` from the validation sets, before the test."""
+
+    def step_schedulers(self, value: float | None) -> None:
+        """What else changes between epochs; `value` is that of the deciding metric."""
+
+    def seed_everything(self, seed: int) -> None:
+        """Seed every generator that the experiment may draw from: Python's and NumPy's."""
+        import random
+
+        import numpy as np
+
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+
+    # -- state
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the best epoch is to be restored from: arrays by name, and JSON values. Empty: nothing is kept."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Return to a state that `state_dict` gave."""
+
+    def checkpoint(self) -> Any:
+        """The state as the content of a file; None: there is none to keep."""
+        from labwright.runs import encode_arrays
+
+        state = self.state_dict()
+        return encode_arrays(state) if state else None
+
+    def load_checkpoint(self, path: Path) -> None:
+        """Return to the state in a checkpoint of this run, to test and keep it."""
+        from labwright.runs import decode_arrays
+
+        self.load_state_dict(decode_arrays(path))
+
+    def keep_last_state(self) -> None:
+        """Called instead of `load_checkpoint` where the last epoch's state is what the run returns."""
+
+    def store_model(self, path: Path) -> None:
+        """Write what the run returns to `path`."""
+        state = self.checkpoint()
+        if state is not None:
+            from labwright.runs import write_durably
+
+            write_durably(path, state)
+
+    def store(self, name: str, value: Any) -> None:
+        """Keep a value with the run (JSON, an array, a text): artifacts/<name>; without a run only collect it."""
+        self.artifacts.store(name, value)
+
+    def append(self, name: str, value: Any) -> None:
+        """Keep one more row with the run: artifacts/<name>.jsonl; without a run only collect it."""
+        self.artifacts.append(name, value)
+
+    # -- results
+
+    def build_inputs(self, path: Path) -> "Dataset":
+        """The samples in a folder or file, to predict."""
+        raise UserError(f"--predict_input: {self.args.experiment_id} cannot predict for files")
+
+    def predict(self, name: str) -> "Predictions | None":
+        """What the model says of each sample of a dataset; None: nothing to show."""
+        return None
+
+    def plot(self, run: "RunDirectory", predictions: "dict[str, Predictions]") -> list[Path]:
+        """Draw pictures (of the predictions: split -> predictions) into the run directory; the files drawn."""
+        return []
+
+    def plot_batches(self) -> list[Path]:
+        """Draw how the metrics spread over the batches; the files drawn."""
+        raise UserError(f"--batch_histograms: {self.args.experiment_id} has no batches to draw")
+
+    def device_name(self) -> str:
+        """What the experiment computes on."""
+        return "cpu"
+
+    def memory(self) -> int | None:
+        """The most bytes of memory used so far, where that is known."""
+        return None
+
+    def on_test_end(self) -> None:
+        """`self.test_metrics` has the metrics of each test set, with the weights that the run returns."""

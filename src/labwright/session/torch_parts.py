@@ -1,0 +1,169 @@
+"""The parts of a PyTorch experiment, built in order and checked against each other."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labwright.args import ExperimentArgs, UserError
+from labwright.args.options import DEBUG_BATCHES
+from labwright.datasets import Dataset, check_overlap, get_sample
+from labwright.datasets.view import limit
+from labwright.runs import resolve_checkpoint
+from labwright.train import (
+    EMA,
+    Stepper,
+    choose_device,
+    load_from_checkpoint,
+    load_into,
+    restore_state,
+    rng_state,
+    seed_everything,
+    state_of,
+)
+
+if TYPE_CHECKING:
+    from labwright.experiment import Experiment
+    from labwright.train import Loader
+
+
+def build_torch_parts(experiment: "Experiment[ExperimentArgs]") -> None:
+    """Device, data, model, loaders, optimizers, schedulers, stepper.
+
+    Raises:
+        UserError: they do not fit together.
+    """
+    args, options = experiment.args, experiment.options
+    trains = options.stage == "train" and experiment.num_epochs > 0
+    if options.stage != "train" and args.from_checkpoint is None:
+        flag = "--only_test" if options.only_test else f"--mode={options.stage}"
+        raise UserError(f"{flag} needs weights: add --from_checkpoint=PATH (a file or a run directory)")
+    experiment.device = choose_device(experiment.machine.use_cuda)
+    _prepare_data(experiment)
+    if trains and not experiment.splits.train:
+        raise UserError(f"{experiment.splits.name}: there is no training set")
+    seed_everything(args.seed)
+    experiment.model = experiment.build_model()
+    _load_weights(experiment)
+    experiment.model.to(experiment.device)
+    experiment.build_loaders()
+    train = {name: experiment.loaders[name] for name in experiment.splits.train}
+    if trains:
+        _refuse_lone_samples(experiment, train)
+    _build_stepper(experiment, train)
+
+
+def _build_stepper(experiment: "Experiment[ExperimentArgs]", train: Mapping[str, Any]) -> None:
+    args = experiment.args
+    experiment.log_every_n_steps = experiment.options.log_every_n_steps
+    experiment.optimizers = experiment.build_optimizers()
+    steps_per_epoch = sum(-(-loader.num_batches // args.accumulate_batches) for loader in train.values())
+    experiment.schedulers = experiment.build_schedulers(experiment.num_epochs, steps_per_epoch)
+    experiment.ema = None
+    if args.ema_decay is not None:
+        experiment.ema = EMA(
+            experiment.model,
+            decay=args.ema_decay,
+            warmup_steps=args.ema_warmup_steps,
+            every_n_steps=args.ema_every_n_steps,
+        )
+    experiment.stepper = Stepper(
+        device=experiment.device,
+        precision=args.precision,
+        accumulate_batches=args.accumulate_batches,
+        max_norm=args.gradient_clipping,
+        max_value=args.gradient_clipping_value,
+        max_skipped_steps=args.max_skipped_steps,
+    )
+    for name, optimizer in experiment.optimizers.items():
+        is_first = optimizer is experiment.optimizer
+        experiment.stepper.attach(
+            optimizer,
+            scheduler=experiment.schedulers.get(name) if experiment.scheduler_interval == "step" else None,
+            ema=experiment.ema if is_first else None,
+        )
+
+
+def _prepare_data(experiment: "Experiment[ExperimentArgs]") -> None:
+    """Check that no two splits share samples, and keep as many samples as are asked for."""
+    args, options, splits = experiment.args, experiment.options, experiment.splits
+    experiment.warnings += check_overlap(splits, options.overlap)
+    train = splits.train
+    if args.limit_train_samples is not None:
+        train = _limited(train, args.limit_train_samples)
+    splits = replace(splits, train=train)
+    if options.debug:
+        most = DEBUG_BATCHES * args.batch_size
+        splits = replace(
+            splits, train=_limited(train, most), val=_limited(splits.val, most), test=_limited(splits.test, most)
+        )
+    experiment.splits = splits
+    _check_noise(experiment)
+    if options.predict_input is not None:
+        inputs = experiment.build_inputs(options.predict_input)
+        experiment.splits = replace(splits, test={"inputs": inputs})
+
+
+def _limited(sets: Mapping[str, Dataset], num_samples: int) -> dict[str, Dataset]:
+    return {name: limit(dataset, num_samples) for name, dataset in sets.items()}
+
+
+def _refuse_lone_samples(experiment: "Experiment[ExperimentArgs]", loaders: Mapping[str, "Loader"]) -> None:
+    """A batch of one has no variance to normalize by: torch would stop in the middle of the first epoch."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    if not any(isinstance(module, _BatchNorm) for module in experiment.model.modules()):
+        return
+    for name, loader in loaders.items():
+        if loader.batch_size == 1 or loader.num_samples % loader.batch_size == 1:
+            raise UserError(
+                f"batch normalization needs two samples in every batch, but with --batch_size={loader.batch_size} the "
+                f"last of the {loader.num_samples:,} samples of {name} stands alone; choose another --batch_size"
+            )
+
+
+def _check_noise(experiment: "Experiment[ExperimentArgs]") -> None:
+    args = experiment.args
+    if not args.white_noise_sd and not args.constant_offset_sd:
+        return
+    for name, dataset in experiment.splits.train.items():
+        inputs = get_sample(dataset, 0)["input"]
+        if not inputs.is_floating_point():
+            raise UserError(
+                f"--white_noise_sd and --constant_offset_sd need real inputs; those of {name} are {inputs.dtype}"
+            )
+
+
+def _load_weights(experiment: "Experiment[ExperimentArgs]") -> None:
+    spec = experiment.args.from_checkpoint
+    if spec is None:
+        return
+    try:
+        load_from_checkpoint(experiment.model, spec, lambda text: resolve_checkpoint(Path(text)))
+    except UserError as error:
+        args_file = Path(spec) / "args.yaml" if isinstance(spec, str) else None
+        if args_file is None or not args_file.is_file():
+            raise
+        raise UserError(f"{error}; for the model of that run add --config={args_file}") from error
+
+
+def torch_state(experiment: "Experiment[ExperimentArgs]") -> dict[str, Any]:
+    """Everything that the next epoch depends on, in tensors and JSON values."""
+    return {
+        "model": experiment.model.state_dict(),
+        "optimizers": state_of(experiment.optimizers),
+        "schedulers": state_of(experiment.schedulers),
+        "stepper": experiment.stepper.state_dict(),
+        "rng": rng_state(),
+        "position": asdict(experiment.position),
+        "best": experiment.best.state_dict(),
+        "early_stopping": None if experiment.early_stopping is None else experiment.early_stopping.state_dict(),
+    }
+
+
+def load_returned_weights(experiment: "Experiment[ExperimentArgs]", path: Path) -> None:
+    """Give the model the weights of a checkpoint of its run: the average's, where validation used it."""
+    state = restore_state(path)
+    load_into(experiment.model, state["model"], str(path))
+    experiment.stepper.load_state_dict(state["stepper"])
+    experiment.keep_last_state()

@@ -1,0 +1,391 @@
+"""From a loss to an optimizer step: precision, accumulation, clipping, bad values, schedules and averages.
+
+    stepper = Stepper(precision="bf16", accumulate_batches=4, max_norm=1.0)
+    for batch in stepper.each(loader):
+        with stepper.forward(model):
+            loss = compute_loss(batch)
+        stepper.update(loss, optimizer, weight=len(batch))
+
+A *window* is the batches that one step is made of.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from labwright.args.errors import UserError
+
+from .clipping import gradient_norm, gradients_of
+from .ema import EMA
+from .nonfinite import ADVICE, NonFiniteLoss
+from .precision import LossScale, Precision, autocast
+
+BatchT = TypeVar("BatchT")
+
+
+class Stepper:
+    """Takes the steps of one or several optimizers; alone in a script it is the four lines above.
+
+    - A window of `accumulate_batches` batches is one step, exactly that of one batch with all their samples, whatever
+      their sizes and however short the last window is. Each optimizer has windows of its own.
+    - `max_value` clips each number of a step's gradients, `max_norm` then all of them together.
+    - A step whose loss or gradients are not finite is never applied. With `max_skipped_steps=0` it raises
+      NonFiniteLoss; with n, up to n in a row are left out first. On an accelerator nobody waits for each step's values
+      if the optimizer is `fused` and none may be skipped: the bad step and all later ones are then not applied, and
+      `check` raises.
+    - fp16 scales the loss, and the gradients back. A loss scale that lets gradients overflow is halved and its step
+      left out, which does not count as bad; gradients that overflow although nothing scaled them up do, and so does a
+      loss that is not finite.
+    - A step that is not applied advances neither schedule nor average.
+    """
+
+    def __init__(
+        self,
+        *,
+        device: torch.device | None = None,
+        precision: Precision = "fp32",
+        accumulate_batches: int = 1,
+        max_norm: float | None = None,
+        max_value: float | None = None,
+        max_skipped_steps: int = 0,
+    ) -> None:
+        if precision not in get_args(Precision):
+            raise UserError(f"precision must be one of {', '.join(get_args(Precision))}, not {precision!r}")
+        if accumulate_batches < 1:
+            raise UserError(f"accumulate_batches must be at least 1, not {accumulate_batches}")
+        for name, value in (("max_norm", max_norm), ("max_value", max_value)):
+            if value is not None and not value > 0:
+                raise UserError(f"{name} must be above 0, not {value}; leave it out to clip nothing")
+        if max_skipped_steps < 0:
+            raise UserError(f"max_skipped_steps must be at least 0, not {max_skipped_steps}")
+        self.device = device
+        self.precision: Precision = precision
+        self.accumulate_batches = accumulate_batches
+        self.max_norm = max_norm
+        self.max_value = max_value
+        self.max_skipped_steps = max_skipped_steps
+        self.where = ""
+        """Added to what is said of a bad step: "epoch 3"."""
+        self._courses: dict[Optimizer, _Course] = {}
+        self._loop: object | None = None
+        self._is_last_batch = True  # outside a loop each batch is a window
+        self.closes_window = True
+        """Whether the batch in hand ends a window, counted in batches; so it does where each batch updates once."""
+
+    @property
+    def num_skipped(self) -> int:
+        """Steps left out because their loss or gradients were not finite."""
+        return sum(course.num_skipped for course in self._courses.values())
+
+    @property
+    def num_overflows(self) -> int:
+        """Steps left out in search of a loss scale (fp16)."""
+        return sum(course.num_overflows for course in self._courses.values())
+
+    @property
+    def is_within_window(self) -> bool:
+        """Whether batches have been accumulated that no step was made of yet; then there is no `state_dict`."""
+        return any(course.window is not None for course in self._courses.values())
+
+    def attach(self, optimizer: Optimizer, *, scheduler: LRScheduler | None = None, ema: EMA | None = None) -> None:
+        """From now on each applied step of `optimizer` also steps `scheduler` and updates `ema`; None: neither."""
+        course = self._course(optimizer)
+        course.scheduler, course.ema = scheduler, ema
+
+    def each(self, batches: Iterable[BatchT]) -> Iterator[BatchT]:
+        """The batches; the window of the last one closes with it. For that, windows look one batch ahead.
+
+        Where the last batch updates some optimizers only, the open windows of the others are stepped after it. A loop
+        that is broken off within a window leaves nothing: what was accumulated is dropped.
+        """
+        self._drop_windows()
+        if self.accumulate_batches == 1:
+            yield from batches
+            return
+        loop = self._loop = object()
+        try:
+            for number, (batch, is_last) in enumerate(_with_last(batches), start=1):
+                self._is_last_batch = is_last
+                self.closes_window = is_last or number % self.accumulate_batches == 0
+                yield batch
+            for course in self._courses.values():
+                if course.window is not None:
+                    self._close(course, course.window)
+        finally:
+            if self._loop is loop:  # an abandoned loop may be finalized when the next is under way
+                self._loop, self._is_last_batch, self.closes_window = None, True, True
+                self._drop_windows()
+
+    def forward(self, model: nn.Module) -> AbstractContextManager[object]:
+        """A block in which `model` and the loss are computed in the precision asked for, on the device of `model`."""
+        return autocast(self.precision, model, self.device)
+
+    def update(
+        self,
+        loss: Tensor,
+        optimizer: Optimizer,
+        *,
+        weight: float = 1.0,
+        parameters: Iterable[Tensor] | None = None,
+    ) -> bool:
+        """`backward`, then `step`: True if a step was applied."""
+        self.backward(loss, optimizer, weight=weight, parameters=parameters)
+        return self.step(optimizer)
+
+    def backward(
+        self,
+        loss: Tensor,
+        optimizer: Optimizer,
+        *,
+        weight: float = 1.0,
+        parameters: Iterable[Tensor] | None = None,
+    ) -> None:
+        """Add the gradients of `loss`, the mean over `weight` samples, to the window of `optimizer`.
+
+        Gradients that something else left in the parameters are dropped when a window begins; `frozen` keeps them out
+        within one. `parameters` are those that the step is about, if not the ones in the optimizer's groups.
+        """
+        if not 0 < weight < math.inf:
+            raise UserError(f"weight must be the number of samples that the loss is the mean of, not {weight}")
+        course = self._course(optimizer)
+        window, course.window = course.window, None  # lost if this fails: its gradients would be half a batch's
+        if window is None:
+            window = _Window(list(_stepped_by(optimizer) if parameters is None else parameters), weight)
+            window.drop_gradients()
+        window.add(loss, weight, 1.0 if course.loss_scale is None else course.loss_scale.value)
+        course.window = window
+
+    def step(self, optimizer: Optimizer) -> bool:
+        """Count a batch of the window of `optimizer`; if that closes it, take the step. True if a step was applied."""
+        course = self._course(optimizer)
+        window = course.window
+        if window is None:
+            return False
+        window.num_batches += 1
+        if not self._is_last_batch and window.num_batches < self.accumulate_batches:
+            return False
+        return self._close(course, window)
+
+    def check(self) -> None:
+        """Raise NonFiniteLoss if a step since the last check was bad: before validating, saving, and now and then.
+
+        Only where `update` does not wait for the device is there anything left to find.
+        """
+        for course in self._courses.values():
+            if course.unread is not None:
+                is_bad, step, loss, norm = course.unread.tolist()
+                if is_bad:
+                    step = course.num_steps_read + int(step)
+                    raise NonFiniteLoss(f"{self._describe(course, step, loss, norm)}; {ADVICE}")
+                course.unread, course.num_steps_read = None, course.num_steps
+
+    def state_dict(self) -> dict[str, Any]:
+        """Counts, loss scales and averages, by optimizer in the order they came; schedules are not among them."""
+        if self.is_within_window:
+            raise RuntimeError("batches have been accumulated that no step was made of yet: save after the window ends")
+        self.check()
+        return {"optimizers": [course.state_dict() for course in self._courses.values()]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state_dict` gave; `attach` every optimizer first, in the same order."""
+        saved = state["optimizers"]
+        if len(saved) != len(self._courses):
+            attached = len(self._courses)
+            raise UserError(f"the state has {len(saved)} and the stepper {attached} optimizers: attach the same ones first")
+        for course, values in zip(self._courses.values(), saved, strict=True):
+            course.load_state_dict(values)
+
+    def _course(self, optimizer: Optimizer) -> "_Course":
+        course = self._courses.get(optimizer)
+        if course is None:
+            loss_scale = LossScale() if self.precision == "fp16" else None
+            course = self._courses[optimizer] = _Course(optimizer, len(self._courses) + 1, loss_scale)
+        return course
+
+    def _drop_windows(self) -> None:
+        for course in self._courses.values():
+            if course.window is not None:
+                course.window.drop_gradients()
+                course.window = None
+
+    def _close(self, course: "_Course", window: "_Window") -> bool:
+        """Apply the window's step, or leave it out."""
+        course.window = None
+        course.num_steps += 1
+        loss, norm = window.loss, self._mean_gradients(window)
+        assert loss is not None  # a window begins with one
+        if self._may_stay_unread(course.optimizer, norm.device):
+            course.step_unread(loss, norm)
+            is_applied = True  # if not, the next check ends the run
+        elif is_applied := math.isfinite(loss.item()) and math.isfinite(norm.item()):
+            course.optimizer.step()
+        window.drop_gradients()
+        if is_applied:
+            course.advance()
+        else:
+            self._leave_out(course, loss.item(), norm.item())
+        return is_applied
+
+    def _mean_gradients(self, window: "_Window") -> Tensor:
+        """Make the window's gradients those of its mean loss, clipped; their norm before that."""
+        gradients = gradients_of(window.parameters)
+        if gradients and window.divisor != 1:
+            torch._foreach_div_(gradients, window.divisor)  # pyright: ignore[reportPrivateImportUsage]
+        norm = total = gradient_norm(gradients)
+        if self.max_value is not None:
+            clip_grad_value_(window.parameters, self.max_value)  # infinities are then finite, so `norm` stays
+            total = gradient_norm(gradients)
+        if self.max_norm is not None:
+            clip_grads_with_norm_(window.parameters, self.max_norm, total)
+        return norm
+
+    def _may_stay_unread(self, optimizer: Optimizer, device: torch.device) -> bool:
+        """Whether the device can leave out a bad step by itself, so that nobody needs to wait for its values."""
+        return (
+            device.type != "cpu"
+            and self.max_skipped_steps == 0
+            and self.precision != "fp16"
+            and getattr(optimizer, "_step_supports_amp_scaling", False)  # it reads `found_inf`
+            and bool(optimizer.defaults.get("fused"))  # the way torch's own do
+        )
+
+    def _leave_out(self, course: "_Course", loss: float, norm: float) -> None:
+        if course.loss_scale is not None and course.loss_scale.value > 1 and math.isfinite(loss):
+            course.num_overflows += 1
+            course.loss_scale.back_off()
+            return
+        if course.num_skipped_in_a_row == self.max_skipped_steps:
+            many = f", after {self.max_skipped_steps} in a row that were skipped" if self.max_skipped_steps else ""
+            raise NonFiniteLoss(f"{self._describe(course, course.num_steps, loss, norm)}{many}; {ADVICE}")
+        course.num_skipped += 1
+        course.num_skipped_in_a_row += 1
+
+    def _describe(self, course: "_Course", step: int, loss: float, norm: float) -> str:
+        what = f"the norm of the gradients is {norm}" if math.isfinite(loss) else f"the loss is {loss}"
+        of = f" of optimizer {course.number}" if len(self._courses) > 1 else ""
+        return f"{what} at step {step}{of}" + (f" ({self.where})" if self.where else "")
+
+
+@dataclass(slots=True)
+class _Window:
+    """What has been accumulated since the last step.
+
+    Losses are weighted relative to the first. So that one is taken as it is, which makes a window of one batch the
+    plain step, and the gradients of a large window stay of a size that 16 bits can hold.
+    """
+
+    parameters: list[Tensor]
+    first_weight: float
+    num_batches: int = 0
+    loss: Tensor | None = None
+    """The sum of the losses."""
+    divisor: float = 0.0
+    """What makes the sum of the gradients their mean."""
+
+    def add(self, loss: Tensor, weight: float, scale: float) -> None:
+        """Backpropagate one loss."""
+        if loss.dtype.itemsize < 4:
+            loss = loss.float()  # 16 bits may not hold the sum
+        share = weight / self.first_weight
+        factor = share * scale
+        (loss if factor == 1 else loss * factor).backward()
+        value = loss.detach() if share == 1 else loss.detach() * share
+        self.loss = value if self.loss is None else self.loss + value
+        self.divisor += factor
+
+    def drop_gradients(self) -> None:
+        # What the optimizer's zero_grad does, at a tenth of its time.
+        for parameter in self.parameters:
+            parameter.grad = None
+
+
+@dataclass(slots=True)
+class _Course:
+    """One optimizer, what advances with it, and how far it has come."""
+
+    optimizer: Optimizer
+    number: int
+    """From 1, in the order they came."""
+    loss_scale: LossScale | None
+    scheduler: LRScheduler | None = None
+    ema: EMA | None = None
+    window: _Window | None = None
+    num_steps: int = 0
+    """Taken or left out."""
+    num_skipped: int = 0
+    num_skipped_in_a_row: int = 0
+    num_overflows: int = 0
+    num_steps_read: int = 0
+    """Steps that the last check has seen."""
+    unread: Tensor | None = None
+    """On the device: whether a step since then was bad; which one, its loss and its norm."""
+
+    def advance(self) -> None:
+        """A step has been applied."""
+        self.num_skipped_in_a_row = 0
+        if self.loss_scale is not None:
+            self.loss_scale.keep_or_grow()
+        if self.scheduler is not None:
+            self.scheduler.step()
+        if self.ema is not None:
+            self.ema.update()
+
+    def step_unread(self, loss: Tensor, norm: Tensor) -> None:
+        """Step if the device finds that this step and all since the last check are good, without asking it."""
+        is_bad = ~(loss.isfinite() & norm.isfinite())
+        step = torch.full_like(norm, self.num_steps - self.num_steps_read)
+        this = torch.stack([value.to(norm.device, torch.float32) for value in (is_bad, step, loss, norm)])
+        self.unread = this if self.unread is None else torch.where(self.unread[0] > 0, self.unread, this)
+        optimizer: Any = self.optimizer
+        # This is how GradScaler tells torch's fused optimizers.
+        optimizer.grad_scale, optimizer.found_inf = None, self.unread[0]
+        optimizer.step()
+        del optimizer.grad_scale, optimizer.found_inf
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "num_steps": self.num_steps,
+            "num_skipped": self.num_skipped,
+            "num_skipped_in_a_row": self.num_skipped_in_a_row,
+            "num_overflows": self.num_overflows,
+            "loss_scale": None if self.loss_scale is None else asdict(self.loss_scale),
+            "ema": None if self.ema is None else self.ema.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if (state["ema"] is None) != (self.ema is None):
+            having = "averages, and no EMA is" if self.ema is None else "no averages, and an EMA is"
+            raise UserError(f"the state of optimizer {self.number} has {having} attached to it")
+        if self.ema is not None:
+            self.ema.load_state_dict(state["ema"])
+        if self.loss_scale is not None and state["loss_scale"] is not None:
+            self.loss_scale = LossScale(**state["loss_scale"])
+        self.num_steps = self.num_steps_read = state["num_steps"]
+        self.num_skipped = state["num_skipped"]
+        self.num_skipped_in_a_row = state["num_skipped_in_a_row"]
+        self.num_overflows = state["num_overflows"]
+
+
+def _stepped_by(optimizer: Optimizer) -> Iterator[Tensor]:
+    return (parameter for group in optimizer.param_groups for parameter in group["params"])
+
+
+def _with_last(batches: Iterable[BatchT]) -> Iterator[tuple[BatchT, bool]]:
+    """Each batch, and whether it is the last."""
+    iterator = iter(batches)
+    try:
+        batch = next(iterator)
+    except StopIteration:
+        return
+    for following in iterator:
+        yield batch, False
+        batch = following
+    yield batch, True
