@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.image import imread
 
 from labwright.runs.plots import plot_history
+from labwright.runs.plots.style import DPI
 
 Texts = Callable[[Path], list[str]]
 
@@ -76,6 +78,49 @@ def test_each_validation_and_test_set_is_named_with_its_value(tmp_path: Path, te
     assert "best epoch 4 by val_augmented/loss" in shown
     for part in ("val 0.5,", "val_augmented 0.5 at epoch 4", "test 0.125,", "test_shifted 0.375"):
         assert part in shown
+
+
+def test_sets_named_after_data_are_drawn_like_validation_sets(tmp_path: Path, texts: Texts) -> None:
+    """Classifiers fitted on several datasets have neither training lines nor a learning rate."""
+    path = tmp_path / "history.svg"
+    rows = [
+        {"epoch": epoch, "step": epoch, "split": split, "metrics": {"accuracy": 0.5 + 0.1 * epoch}}
+        for epoch in (1, 2, 3)
+        for split in ("digits", "wine", "breast_cancer")
+    ]
+    plot_history(rows, path, title="baselines", best_epoch=3, best_metric="wine/accuracy")
+    shown = texts(path)
+    assert {"digits", "wine", "breast_cancer", "best epoch 3 by wine/accuracy", "Accuracy"} <= set(shown)
+    assert "digits 0.8, wine 0.8, breast_cancer 0.8" in shown
+    assert "Learning rate" not in shown
+
+
+def test_metric_of_one_split_alone_has_a_panel_with_that_line(tmp_path: Path, texts: Texts) -> None:
+    rows = run(4, splits=("train", "train_unlabelled", "val", "val_augmented", "val_shown_only"))
+    for row in rows:
+        if row["split"] == "train_unlabelled":
+            row["metrics"] = {"pseudo_label_share": row["epoch"] / 4}
+    path = tmp_path / "history.svg"
+    plot_history(rows, path, title="self_training", best_epoch=3, best_metric="val_augmented/loss")
+    shown = texts(path)
+    assert {"train_unlabelled", "val_shown_only", "Pseudo label share", "train_unlabelled 0.75 at epoch 3"} <= set(
+        shown
+    )
+
+
+def test_single_epoch_is_not_marked_as_the_best(tmp_path: Path, texts: Texts) -> None:
+    path = tmp_path / "history.svg"
+    plot_history(run(1), path, title="debug", best_epoch=1, best_metric="loss")
+    shown = texts(path)
+    assert "val 2 at epoch 1 · test 0.125" in shown
+    assert not any("best epoch" in text for text in shown)
+
+
+def test_many_sets_leave_the_panels_as_tall_as_few(tmp_path: Path) -> None:
+    few, many = tmp_path / "few.png", tmp_path / "many.png"
+    plot_history(run(3, splits=("digits",)), few, title="few")
+    plot_history(run(3, splits=[f"a_dataset_with_a_long_name_{index}" for index in range(5)]), many, title="many")
+    assert imread(many).shape[0] > imread(few).shape[0] + 0.4 * DPI
 
 
 def test_markers_are_drawn_while_there_is_room_for_them(tmp_path: Path) -> None:

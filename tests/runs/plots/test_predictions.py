@@ -83,3 +83,8 @@ def test_label_without_a_name_is_shown_as_its_number(tmp_path: Path, texts: Text
     shown = texts(path)
     assert "a very long c…" in shown
     assert any(text.startswith("12") for text in shown)
+
+
+def test_images_of_another_shape_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"images must be \[n, H, W\] or \[n, C, H, W\], not \[1, 64\]"):
+        sheet(tmp_path / "a.png", [0], [1], [0.5], images=np.zeros((1, 64)))

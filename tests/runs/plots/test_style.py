@@ -2,11 +2,12 @@ from collections.abc import Callable
 from math import nan
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.image import imread
 from matplotlib.lines import Line2D
 
-from labwright.runs.plots.style import DPI, number, picture, plain, pretty_name, shorten
+from labwright.runs.plots.style import DPI, MARGIN, fit, join_notes, number, picture, plain, pretty_name, sheet, shorten
 
 
 @pytest.mark.parametrize(
@@ -71,6 +72,29 @@ def test_nothing_in_the_header_is_cut_off(tmp_path: Path) -> None:
         pass
     pixels = imread(path)[:, :, :3]
     assert pixels[:, :12].min() == pixels[:, -12:].min() == pixels[:12].min() == 1.0
+
+
+def test_sheet_is_measured_in_inches_from_below_the_header(tmp_path: Path) -> None:
+    """A black inch at the upper left corner is an inch, flush with the title, whatever the header needs."""
+    for title in ("Short", "An experiment with a title of many words " * 3):
+        path = tmp_path / "sheet.png"
+        with sheet(path, title, width=4, height=2) as (_, axes):
+            axes.fill([0, 1, 1, 0], [1, 1, 2, 2], color="black", linewidth=0)
+        pixels = imread(path)
+        rows, columns = np.nonzero(pixels[-int(1.5 * DPI) :, :, 0] == 0)
+        assert np.ptp(rows) + 1 == pytest.approx(DPI, abs=2)
+        assert np.ptp(columns) + 1 == pytest.approx(DPI, abs=2)
+        assert columns.min() == pytest.approx(MARGIN * DPI, abs=2)
+        assert pixels.shape[1] == pytest.approx((4 + 2 * MARGIN) * DPI, abs=1)
+
+
+def test_notes_that_say_nothing_leave_no_gap() -> None:
+    assert join_notes("", "step 7", "", "3 of 4") == "step 7 · 3 of 4"
+
+
+def test_text_is_cut_to_the_room_it_has() -> None:
+    assert fit("Ankle boot", 2.0, 8.0) == "Ankle boot"
+    assert fit("Ankle boot", 0.5, 8.0) == "Ankle…"
 
 
 def test_script_that_the_font_lacks_raises_no_warning(tmp_path: Path) -> None:

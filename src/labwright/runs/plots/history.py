@@ -5,21 +5,19 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from .looks import LEARNING_RATE_LOOK, Look, line_style, looks_of
+from .axes import draw_panel, is_dense, set_count_axis
+from .looks import Look, line_style, looks_of
 from .panels import LEARNING_RATE, Panel, role, sort_into_panels, splits_of
-from .style import MUTED, label_axes, number, picture, plain, pretty_name, shorten
+from .style import MUTED, label_axes, number, picture, plain, pretty_name, say_empty, shorten
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
 
-_PANEL_WIDTH, _PANEL_HEIGHT = 3.45, 2.75
-_MOST_MARKERS = 30
+_PANEL_WIDTH, _PANEL_HEIGHT, _LINE_HEIGHT = 3.45, 2.75, 0.14  # inches, the last of a note's line
 _NAME_WIDTH, _NOTE_WIDTH = 32, 46  # characters
 
 
@@ -41,19 +39,23 @@ def plot_history(
     looks = looks_of(splits_of(panels))
     num_columns = _num_columns(len(panels))
     num_rows = max(1, math.ceil(len(panels) / num_columns))
-    width, height = num_columns * _PANEL_WIDTH, num_rows * _PANEL_HEIGHT
-    dense = any(len(series.by_epoch) > _MOST_MARKERS for panel in panels for series in panel.series.values())
-    legend = _legend(looks, dense, best_epoch, best_metric)
+    epochs = sorted({epoch for panel in panels for series in panel.series.values() for epoch in series.by_epoch})
+    marked_epoch = best_epoch if len(epochs) > 1 else None  # of a single epoch there is no best
+    notes = [_note(panel, best_epoch) for panel in panels]
+    num_lines = max(map(len, notes), default=0)
+    width, height = num_columns * _PANEL_WIDTH, num_rows * (_PANEL_HEIGHT + _LINE_HEIGHT * max(0, num_lines - 2))
+    dense = is_dense(panels)
+    legend = _legend(looks, dense, marked_epoch, best_metric)
     with picture(path, title, subtitle=subtitle, width=max(width, 4.2), height=height, legend=legend) as figure:
         if not panels:
-            figure.text(0.5, 0.4, "No metrics yet", ha="center", color=MUTED, fontsize=11)
-        epochs = sorted({epoch for panel in panels for series in panel.series.values() for epoch in series.by_epoch})
-        notes = [_note(panel, best_epoch) for panel in panels]
+            say_empty(figure, "No metrics yet")
         for position, panel in enumerate(panels):
             axes = figure.add_subplot(num_rows, num_columns, position + 1)
-            label_axes(axes, shorten(pretty_name(panel.name), _NAME_WIDTH), notes[position], max(map(len, notes)))
-            _draw_panel(axes, panel, looks, best_epoch, dense)
-            _set_epoch_axis(axes, epochs, is_lowest=position + num_columns >= len(panels))
+            label_axes(axes, shorten(pretty_name(panel.name), _NAME_WIDTH), notes[position], num_lines)
+            draw_panel(axes, panel, looks, marked_epoch, dense)
+            set_count_axis(axes, epochs[0], epochs[-1])
+            if position + num_columns >= len(panels):
+                axes.set_xlabel("Epoch")
 
 
 def _num_columns(num_panels: int) -> int:
@@ -76,17 +78,6 @@ def _legend(looks: dict[str, Look], dense: bool, best_epoch: int | None, best_me
     return artists
 
 
-def _draw_panel(axes: "Axes", panel: Panel, looks: dict[str, Look], best_epoch: int | None, dense: bool) -> None:
-    if best_epoch is not None and panel.finite:
-        axes.axvline(best_epoch, color=MUTED, linewidth=0.8, zorder=1)
-    for split, series in panel.series.items():
-        look = LEARNING_RATE_LOOK if panel.name == LEARNING_RATE else looks[split]
-        axes.plot(series.epochs, series.values, zorder=4 if series.is_test else 3, **line_style(look, dense))
-    axes.margins(y=0.08)
-    axes.grid(axis="y")
-    _set_value_axis(axes, panel)
-
-
 def _note(panel: Panel, best_epoch: int | None) -> list[str]:
     """The values a reader looks for: validation at the best (or last) epoch, and test."""
     if panel.name == LEARNING_RATE:
@@ -103,45 +94,3 @@ def _note(panel: Panel, best_epoch: int | None) -> list[str]:
     parts += [f"{panel.num_gaps}~not~finite"] if panel.num_gaps else []
     wrapped = wrap(" · ".join(parts), _NOTE_WIDTH, max_lines=5, placeholder=" …", break_on_hyphens=False)
     return [plain(line.replace("~", " ").removesuffix(" ·")) for line in wrapped]  # no line ends at a ~
-
-
-def _set_epoch_axis(axes: "Axes", epochs: Sequence[int], *, is_lowest: bool) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    first, last = epochs[0], epochs[-1]
-    pad = max(0.03 * (last - first), 0.25)
-    axes.set_xlim(first - min(pad, 0.6), last + pad)  # the first epoch is 1: no tick for an epoch before it
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
-    if is_lowest:
-        axes.set_xlabel("Epoch")
-
-
-def _set_value_axis(axes: "Axes", panel: Panel) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator, ScalarFormatter
-
-    if not panel.finite:
-        axes.set_yticks([])
-        axes.text(0.5, 0.5, "no finite value", transform=axes.transAxes, ha="center", va="center", color=MUTED)
-        return
-    if panel.is_logarithmic:
-        axes.set_yscale("log")
-        return
-    if panel.name == LEARNING_RATE and max(panel.finite) > 0:
-        axes.set_ylim(0, 1.1 * max(panel.finite))
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
-    largest = max(abs(value) for value in panel.finite)
-    if largest == 0 or 5e-4 <= largest < 1e5:
-        formatter = ScalarFormatter(useOffset=False)
-        formatter.set_scientific(False)
-        axes.yaxis.set_major_formatter(formatter)
-    else:  # matplotlib's common factor above the axis would stand in the note's place
-        span = max(panel.finite) - min(panel.finite)
-        digits = 3 + max(0, int(math.log10(largest / span))) if span else 3
-        axes.yaxis.set_major_formatter(FuncFormatter(partial(_scientific, digits)))
-
-
-def _scientific(digits: int, value: float, position: int | None) -> str:
-    if value == 0:
-        return "0"
-    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-    return rf"${float(mantissa):.{digits}g}{{\times}}10^{{{int(exponent)}}}$"

@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any
 
 LEARNING_RATE = "learning_rate"
+LARGEST_DRAWN = 1e150  # an axis that ends near the largest float cannot be drawn
 # Only what is an error may get a logarithmic axis: an accuracy from 0.005 to 0.9 is read linearly.
 _ERRORS = {"loss", "error", "mse", "mae", "rmse", "nll", "perplexity", "entropy"}
 
@@ -40,7 +41,7 @@ class Panel:
 
     def add(self, split: str, epoch: int, value: object) -> None:
         # A resumed run may repeat an epoch: the later row counts.
-        self.series.setdefault(split, Series(split)).by_epoch[epoch] = _finite(value)
+        self.series.setdefault(split, Series(split)).by_epoch[epoch] = drawable(value)
 
     @property
     def finite(self) -> list[float]:
@@ -86,6 +87,7 @@ def splits_of(panels: Sequence[Panel]) -> list[str]:
     return sorted(ordered, key=lambda split: ("train", "val", "test").index(role(split)))
 
 
-def _finite(value: object) -> float:
-    # Null is how history.jsonl says NaN. The bound keeps an axis that ends near the largest float drawable.
-    return float(value) if isinstance(value, int | float) and abs(value) < 1e150 else math.nan
+def drawable(value: object) -> float:
+    """The value, or NaN for one that leaves a gap."""
+    # Null is how history.jsonl says NaN.
+    return float(value) if isinstance(value, int | float) and abs(value) < LARGEST_DRAWN else math.nan

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .style import BLUE, INK, MUTED, VERMILLION, picture, shorten
+from .images import LABEL_HEIGHT, Cells, checked_images, displayable, draw_tile, tile_size
+from .style import BLUE, INK, VERMILLION, say_empty, sheet, shorten
 
 if TYPE_CHECKING:
     import numpy as np
-    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
 _NUM_COLUMNS, _MOST_TILES = 8, 32
-_TILE_WIDTH, _TILE_HEIGHT = 1.12, 1.6
+_SIDE = 1.0  # inches
 
 
 def plot_mistakes(
@@ -42,17 +42,21 @@ def plot_mistakes(
     chosen = choose_mistakes(targets, predictions, confidences)
     shows_mistakes = bool((targets != predictions).any())
     num_columns = min(_NUM_COLUMNS, max(4, chosen.size))
-    num_rows = max(1, math.ceil(chosen.size / num_columns))
-    tiles = _displayable(np.asarray(images)[chosen])
+    pixels = checked_images(np.asarray(images)[chosen])
+    tile_width, tile_height = tile_size(pixels, _SIDE)
+    cells = Cells(tile_width, tile_height, _SIDE, tile_height + 3 * LABEL_HEIGHT + 0.1, above=LABEL_HEIGHT)
+    width, height = cells.size(max(1, math.ceil(chosen.size / num_columns)), num_columns)
     subtitle = _subtitle(chosen.size, shows_mistakes, num_total, num_wrong)
-    width, height = num_columns * _TILE_WIDTH + 0.2, num_rows * _TILE_HEIGHT
-    with picture(path, title, subtitle=subtitle, width=width, height=height) as figure:
-        for position, (tile, index) in enumerate(zip(tiles, chosen, strict=True)):
-            axes = figure.add_subplot(num_rows, num_columns, position + 1)
-            true, predicted = (_name(int(labels[index]), class_names) for labels in (targets, predictions))
-            _draw_tile(axes, tile, true, predicted, float(confidences[index]))
+    with sheet(path, title, subtitle=subtitle, width=width, height=height) as (figure, axes):
         if not chosen.size:
-            figure.text(0.5, 0.3, "No predictions to show", ha="center", color=MUTED)
+            say_empty(figure, "No predictions to show")
+        for position, (tile, index) in enumerate(zip(displayable(pixels), chosen, strict=True)):
+            true, predicted = (_name(int(labels[index]), class_names) for labels in (targets, predictions))
+            x, y = cells.corner(*divmod(position, num_columns))
+            color = BLUE if true == predicted else VERMILLION
+            draw_tile(axes, cells, (x, y), tile, (predicted, f"{confidences[index]:.1%}"), color=color)
+            middle = x + tile_width / 2
+            axes.text(middle, y - 0.03, true, ha="center", va="bottom", fontsize=8.0, color=INK)
 
 
 def choose_mistakes(
@@ -80,25 +84,3 @@ def _subtitle(num_shown: int, shows_mistakes: bool, num_total: int, num_wrong: i
 
 def _name(label: int, class_names: Sequence[str]) -> str:
     return shorten(class_names[label] if 0 <= label < len(class_names) else str(label), 14)
-
-
-def _displayable(images: "NDArray[Any]") -> "NDArray[np.float64]":
-    """Images as `[n, H, W]` or `[n, H, W, 3]` between 0 and 1; what is outside that range is scaled together."""
-    import numpy as np
-
-    scale = 255.0 if images.dtype == np.uint8 else 1.0
-    pixels = np.nan_to_num(images.astype(np.float64) / scale, posinf=1.0, neginf=0.0)
-    if pixels.ndim == 4:
-        pixels = np.moveaxis(pixels[:, :3], 1, -1) if pixels.shape[1] >= 3 else pixels[:, 0]
-    low, high = (float(pixels.min()), float(pixels.max())) if pixels.size else (0.0, 1.0)
-    return pixels if low >= 0 and high <= 1 else (pixels - low) / ((high - low) or 1)
-
-
-def _draw_tile(axes: "Axes", tile: "NDArray[np.float64]", true: str, predicted: str, confidence: float) -> None:
-    axes.imshow(tile, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
-    color = BLUE if true == predicted else VERMILLION
-    axes.set_title(true, fontsize=8.0, color=INK, pad=3)
-    axes.set_xlabel(f"{predicted}\n{confidence:.1%}", fontsize=8.0, color=color, labelpad=3)

@@ -23,8 +23,12 @@ BLUE, VERMILLION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 ORANGE, SKY = "#E69F00", "#56B4E9"
 INK, MUTED, GRID = "#222222", "#666666", "#E4E4E4"
 
+# Keeps text readable on top of points and lines.
+PAPER_LABEL: dict[str, Any] = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
+
 DPI = 200
-_MARGIN = 0.14  # inches around everything
+MARGIN = 0.14  # inches around everything
+_SHEET_TOP = 0.08  # inches between header and tiles
 _TITLE_SIZE, _SUBTITLE_SIZE, _LEGEND_SIZE, _NOTE_SIZE = 12.0, 8.5, 8.5, 7.5
 _LINE_HEIGHT = 1.3 / 72  # inches per point of font size
 
@@ -58,6 +62,7 @@ _RC: "dict[RcKeyType, Any]" = {
     "savefig.facecolor": "white",
     "figure.facecolor": "white",
     "axes.facecolor": "white",
+    "image.composite_image": False,  # a sheet of 400 tiles as SVG: 1 second instead of 14
     "pdf.fonttype": 42,
     "svg.hashsalt": "labwright",
 }
@@ -87,6 +92,11 @@ def pretty_name(metric: str) -> str:
     if words and words[0].islower():
         words[0] = words[0].capitalize()
     return " ".join(words) or "(unnamed)"
+
+
+def join_notes(*notes: str) -> str:
+    """The notes that say something, as one line."""
+    return " · ".join(note for note in notes if note)
 
 
 def number(value: float) -> str:
@@ -133,6 +143,36 @@ def picture(
     write_durably(path, buffer.getvalue())
 
 
+@contextmanager
+def sheet(
+    path: Path, title: str, *, width: float, height: float, subtitle: str = "", legend: Sequence["Artist"] = ()
+) -> Generator[tuple["Figure", "Axes"]]:
+    """A picture of tiles and text, `width` by `height` inches within its margins, and what to draw them on.
+
+    Those axes are measured in inches, x from the title's left edge, y from below the header downwards.
+    """
+    width = 2 * MARGIN + max(width, 3.4)  # a narrower one would wrap its title too often
+    body = _SHEET_TOP + height + MARGIN
+    with picture(path, title, width=width, height=body, subtitle=subtitle, legend=legend) as figure:
+        figure.set_layout_engine("none")
+        axes = figure.add_axes((0, 0, 1, body / float(figure.get_figheight())))
+        axes.set_axis_off()
+        axes.set_xlim(-MARGIN, width - MARGIN)
+        axes.set_ylim(height + MARGIN, -_SHEET_TOP)
+        axes.autoscale(False)
+        yield figure, axes
+
+
+def fit(text: str, inches: float, size: float) -> str:
+    """As much of the text as fits into `inches` of one line at this font size, the cut marked."""
+    return shorten(text, max(3, int(inches * 72 / size / 0.6)))
+
+
+def say_empty(figure: "Figure", text: str) -> None:
+    """Where there is nothing to draw, the picture says so."""
+    figure.text(0.5, 0.3, text, ha="center", color=MUTED, fontsize=11)
+
+
 def _add_header(figure: "Figure", title: str, subtitle: str, legend: Sequence["Artist"]) -> None:
     """Grows the figure by what title, subtitle and legend need, and keeps the layout of the axes below them."""
     width, body = (float(side) for side in figure.get_size_inches())
@@ -146,18 +186,18 @@ def _add_header(figure: "Figure", title: str, subtitle: str, legend: Sequence["A
     ]
     key, key_height = _fitting_legend(figure, legend, width)
     text_height = sum(size for _, size, _, _ in lines) * _LINE_HEIGHT
-    header = _MARGIN + text_height + (key_height + 0.08 if key else 0.0) + 0.06
+    header = MARGIN + text_height + (key_height + 0.08 if key else 0.0) + 0.06
     height = body + header
     figure.set_size_inches(width, height)
 
-    top = _MARGIN
+    top = MARGIN
     for line, size, weight, color in lines:
-        position = (_MARGIN / width, 1 - top / height)
+        position = (MARGIN / width, 1 - top / height)
         figure.text(*position, line, fontsize=size, fontweight=weight, color=color, va="top")
         top += size * _LINE_HEIGHT
     if key:
-        key.set_bbox_to_anchor((_MARGIN / width, 1 - (top + 0.08) / height))
-    rect = (_MARGIN / width / 2, _MARGIN / height / 2, 1 - _MARGIN / width, body / height - _MARGIN / height / 2)
+        key.set_bbox_to_anchor((MARGIN / width, 1 - (top + 0.08) / height))
+    rect = (MARGIN / width / 2, MARGIN / height / 2, 1 - MARGIN / width, body / height - MARGIN / height / 2)
     figure.set_layout_engine("constrained", rect=rect, w_pad=0.06, h_pad=0.06, wspace=0.03, hspace=0.04)
 
 
@@ -166,7 +206,7 @@ def _wrap(figure: "Figure", text: str, width: float, size: float, weight: str) -
     probe = figure.text(0, 0, plain(text), fontsize=size, fontweight=weight)
     measured = probe.get_window_extent().width / figure.dpi
     probe.remove()
-    columns = max(10, int(0.95 * len(text) * (width - 2 * _MARGIN) / measured)) if measured else 10
+    columns = max(10, int(0.95 * len(text) * (width - 2 * MARGIN) / measured)) if measured else 10
     return [plain(line) for line in textwrap.wrap(text, columns, max_lines=4, placeholder=" …")]
 
 
@@ -179,7 +219,7 @@ def _fitting_legend(figure: "Figure", artists: Sequence["Artist"], width: float)
         )  # fmt: skip
         legend.set_in_layout(False)
         box = legend.get_window_extent()
-        if box.width / figure.dpi <= width - 2 * _MARGIN or columns == 1:
+        if box.width / figure.dpi <= width - 2 * MARGIN or columns == 1:
             return legend, box.height / figure.dpi
         legend.remove()
     return None, 0.0
