@@ -46,6 +46,7 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
     recorder: "Recorder"
     test_metrics: dict[str, dict[str, float]]
     plots: list[Path]
+    prediction_files: dict[str, Path]
     warnings: list[str]
     threshold: float | None = None
     """Of a binary classifier: chosen on validation where the args ask for that."""

@@ -187,7 +187,8 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
         """Forward, loss, backward and, where the batch closes its window of accumulation, an optimizer step."""
         with self.stepper.forward(self.model):
             loss = self.compute_loss(batch)
-        self.stepper.update(loss.value, self.optimizer, weight=loss.weight)
+        self.backward(loss)
+        self.step()
         return loss.detach()
 
     def backward(self, loss: "Loss") -> None:

@@ -83,8 +83,8 @@ def decode(outputs: "Mapping[str, Tensor]", threshold: float | None) -> "dict[st
     two classes; None means one half.
     """
     if "logits" not in outputs:
-        return {"prediction": outputs["prediction"]} if "prediction" in outputs else {}
-    logits = outputs["logits"]
+        return {"prediction": outputs["prediction"].float()} if "prediction" in outputs else {}
+    logits = outputs["logits"].float()
     if logits.ndim == 1 or logits.shape[-1] == 1:
         yes = logits.reshape(len(logits)).sigmoid()
         probability = yes.new_empty(len(yes), 2)
@@ -112,15 +112,19 @@ def choose_threshold(experiment: "Experiment[ExperimentArgs]", metric: str) -> f
     return metrics.choose_threshold(np.concatenate(scores), np.concatenate(targets), metric)
 
 
-def write_predictions(experiment: "BareExperiment[ExperimentArgs]", predictions: dict[str, Predictions]) -> None:
+def write_predictions(
+    experiment: "BareExperiment[ExperimentArgs]", predictions: dict[str, Predictions]
+) -> "dict[str, Path]":
     """predictions/<split>.csv for each split that has any; with the probability of every class where asked for."""
     left_out = () if experiment.options.probabilities else ("probability",)
+    written: dict[str, Path] = {}
     for split, found in predictions.items():
         if len(found):
             folder = experiment.run_directory.path / "predictions"
             folder.mkdir(exist_ok=True)
-            text = found.to_csv(experiment.splits.class_names, left_out)
-            write_durably(folder / f"{split}.csv", text.encode())
+            written[split] = folder / f"{split}.csv"
+            write_durably(written[split], found.to_csv(experiment.splits.class_names, left_out).encode())
+    return written
 
 
 def plot_predictions(run: RunDirectory, splits: Splits, predictions: dict[str, Predictions]) -> "list[Path]":

@@ -41,7 +41,7 @@ def prepare(experiment: "BareExperiment[ExperimentArgs]", options: RunOptions) -
     experiment.num_epochs = min(args.epochs, DEBUG_EPOCHS) if options.debug else args.epochs
     experiment.epoch, experiment.position = 0, Position()
     experiment.artifacts = Artifacts()
-    experiment.test_metrics, experiment.plots = {}, []
+    experiment.test_metrics, experiment.plots, experiment.prediction_files = {}, [], {}
     experiment.seed_everything(args.seed)
     experiment.splits = _datasets(experiment)
     experiment.warnings = list(experiment.splits.warnings)

@@ -40,6 +40,8 @@ class RunResult:
     stopped_early: bool
     checkpoints: dict[str, Path] = field(default_factory=dict[str, Path])
     """`last` and `best`."""
+    predictions: dict[str, Path] = field(default_factory=dict[str, Path])
+    """The CSV file of each set that was predicted."""
     plots: list[Path] = field(default_factory=list[Path])
     warnings: list[str] = field(default_factory=list[str])
     threshold: float | None = None
@@ -67,6 +69,7 @@ class RunResult:
             rows.append(("threshold", f"{self.threshold:.4g}, chosen on validation"))
         rows.append(("time", f"{self.seconds:.1f} s{speed}"))
         rows.append(("run directory", str(self.run_dir)))
+        rows += [("predictions", str(path)) for path in self.predictions.values()]
         rows += [("picture", str(plot)) for plot in self.plots]
         rows += [("warning", shorten(text, 110, placeholder=" ...")) for text in self.warnings]
         width = max(len(name) for name, _ in rows)
@@ -96,6 +99,7 @@ def build_result(experiment: "BareExperiment[ExperimentArgs]") -> RunResult:
         samples_per_second=position.num_samples / position.train_seconds if position.train_seconds else None,
         stopped_early=recorder.stopped_early,
         checkpoints={role: path for role, path in checkpoints.items() if path is not None},
+        predictions=dict(experiment.prediction_files),
         plots=list(experiment.plots),
         warnings=list(experiment.warnings),
         threshold=experiment.threshold,

@@ -94,7 +94,9 @@ def _draw(experiment: "BareExperiment[ExperimentArgs]") -> None:
     if recorder.history.rows:
         recorder.draw("history.png", recorder.draw_history)
     predictions = recorder.draw("predicting", lambda: _predict(experiment)) or {}
-    recorder.draw("predictions/", lambda: write_predictions(experiment, predictions))
+    experiment.prediction_files = (
+        recorder.draw("predictions/", lambda: write_predictions(experiment, predictions)) or {}
+    )
     drawn = recorder.draw("the pictures", lambda: experiment.plot(recorder.directory, predictions)) or []
     if experiment.options.batch_histograms:
         drawn += recorder.draw("the histograms", experiment.plot_batches) or []

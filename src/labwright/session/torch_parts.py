@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from labwright.args import ExperimentArgs, UserError
 from labwright.args.options import DEBUG_BATCHES
-from labwright.datasets import Dataset, check_overlap, get_sample
-from labwright.datasets.view import limit
+from labwright.datasets import Dataset, check_overlap, get_sample, limit
 from labwright.runs import resolve_checkpoint
 from labwright.train import (
     EMA,

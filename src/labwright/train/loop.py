@@ -125,7 +125,7 @@ class TrainLoop(NestedLoop):
     def _count_step(self) -> None:
         position = self.position
         position.num_samples += len(self.batch["index"]) if "index" in self.batch else round(self.batch_loss.weight)
-        if not self.stepper._is_last_batch:
+        if not self.stepper.closes_window:
             return
         position.step += 1
         if position.step % self.log_every_n_steps == 0:
