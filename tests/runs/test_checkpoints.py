@@ -1,4 +1,5 @@
 import json
+import math
 import os
 from hashlib import sha256
 from pathlib import Path
@@ -170,3 +171,21 @@ def test_a_path_without_weights_is_refused_in_one_line(tmp_path: Path, store: Ch
     save(store, 10).write_bytes(b"weights ??")
     with pytest.raises(UserError, match="is damaged"):
         resolve_checkpoint(store.directory.parent)
+
+
+@pytest.mark.parametrize("keep_last", [1, 2, 5])
+@pytest.mark.parametrize("keep_best", [1, 2, 3])
+def test_the_newest_and_the_best_few_are_kept_and_no_other(tmp_path: Path, keep_last: int, keep_best: int) -> None:
+    store = CheckpointStore(tmp_path, keep_last=keep_last, keep_best=keep_best)
+    scores = [3.0, 1.0, 2.0, math.nan, 1.0, 4.0]
+    best = math.inf
+    for epoch, score in enumerate(scores, start=1):
+        store.save(epoch, epoch, b"x", {"val/loss": score}, is_best=score < best, score=score)
+        best = min(best, score) if score == score else best
+    index = store.read_index()
+    newest = [index[name]["epoch"] for name in ("last", "last_2", "last_3", "last_4", "last_5") if name in index]
+    ranked = [index[name]["epoch"] for name in ("best", "best_2", "best_3") if name in index]
+    assert newest == [6, 5, 4, 3, 2][:keep_last]
+    assert ranked == [2, 5, 3][:keep_best]  # of equals the first
+    kept = {path.name for path in tmp_path.glob("*.safetensors")}
+    assert kept == {index[name]["file"] for name in index}

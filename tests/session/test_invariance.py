@@ -1,4 +1,4 @@
-"""What only looks at a training does not change it: whatever is on or off, the raw weights are the same, bit for bit."""
+"""What only looks at a training does not change it: the raw weights are the same, bit for bit, whatever is on."""
 
 from collections.abc import Callable
 from io import StringIO

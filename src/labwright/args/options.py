@@ -38,6 +38,8 @@ class RunOptions(Args):
     tags: tuple[str, ...] = Field(default=(), description="Words to find the run by.")
     results_subdir: Path | None = Field(default=None, description="Folder below the experiment's results folder.")
     log_every_n_steps: int = Field(default=50, gt=0, description="Steps between rows of steps.jsonl.")
+    keep_checkpoints: int = Field(default=1, ge=1, description="How many of the newest checkpoints are kept.")
+    keep_best: int = Field(default=1, ge=1, description="How many of the best checkpoints are kept.")
     batch_histograms: bool = Field(default=False, description="Draw histograms of each metric over the batches.")
     use_wandb: bool = Field(default=False, description="Track with Weights & Biases.")
     use_tensorboard: bool = Field(default=False, description="Track with TensorBoard.")

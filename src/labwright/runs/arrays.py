@@ -15,7 +15,7 @@ def encode_arrays(state: Mapping[str, Any]) -> bytes:
     import numpy as np
     from safetensors.numpy import save
 
-    arrays = {name: np.ascontiguousarray(value) for name, value in state.items() if hasattr(value, "__array__")}
+    arrays = {name: np.asarray(value, order="C") for name, value in state.items() if hasattr(value, "__array__")}
     rest = {name: value for name, value in state.items() if name not in arrays}
     return save(arrays, metadata={"json": strict_json(rest).decode()})
 

@@ -66,10 +66,14 @@ def _check_name(name: str) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Tensors of any framework as arrays; all else as it is."""
+    """Arrays and tensors of any framework as arrays of their own, for the one in use may change; all else as it is."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()
-    return value.__array__() if hasattr(value, "__array__") else value
+    if not hasattr(value, "__array__"):
+        return value
+    import numpy as np
+
+    return np.asarray(value).copy()
 
 
 def _listed(value: Any) -> Any:
@@ -79,13 +83,17 @@ def _listed(value: Any) -> Any:
 def _encoded(name: str, value: Any) -> tuple[str, bytes]:
     if isinstance(value, str):
         return ".txt", value.encode()
-    if hasattr(value, "__array__"):
-        import numpy as np
-
-        buffer = io.BytesIO()
-        np.save(buffer, value, allow_pickle=False)
-        return ".npy", buffer.getvalue()
     try:
+        if hasattr(value, "__array__"):
+            return ".npy", _npy(value)
         return ".json", strict_json(value, indent=2) + b"\n"
     except (TypeError, ValueError) as error:
         raise UserError(f"artifact {name!r} is neither JSON, nor an array, nor a text: {error}") from None
+
+
+def _npy(value: Any) -> bytes:
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.save(buffer, value, allow_pickle=False)
+    return buffer.getvalue()

@@ -157,7 +157,8 @@ def _plot_mistakes(run: RunDirectory, splits: Splits, names: tuple[str, ...], fo
     target, prediction, confidence = (found.columns[name] for name in ("target", "prediction", "confidence"))
     num_wrong = int((target != prediction).sum())
     chosen = choose_mistakes(target, prediction, confidence)  # so that these images alone are fetched
-    images = np.stack([get_sample(found.dataset, int(found.columns["index"][row]))["input"].numpy() for row in chosen])
+    samples = [get_sample(found.dataset, int(found.columns["index"][row])) for row in chosen]
+    images = np.stack([np.asarray(sample["input"]) for sample in samples])
     plot_mistakes(
         images, target[chosen], prediction[chosen], confidence[chosen], names, path, title, len(found), num_wrong
     )

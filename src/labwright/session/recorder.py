@@ -56,7 +56,9 @@ class Recorder:
         self.terminal.attach(self.log)
         self.history = History(self.directory.history_path)
         self.steps = JsonlWriter(self.directory.steps_path)
-        self.checkpoints = CheckpointStore(self.directory.checkpoints_path)
+        self.checkpoints = CheckpointStore(
+            self.directory.checkpoints_path, keep_last=options.keep_checkpoints, keep_best=options.keep_best
+        )
         self.throttle = ThrottledPlot()
         self.trackers = GuardedTrackers(trackers, terminal.warn, secrets=self.secrets)
         self.record = RunRecord.start(
@@ -129,7 +131,9 @@ class Recorder:
         full = flat(results)
         state = self.experiment.checkpoint()
         if state is not None:
-            self.checkpoints.save(position.step, position.epoch, state, full, is_best)
+            value, best = self.experiment.deciding_value(results), self.experiment.best_metric
+            score = math.nan if value is None or best is None else value if best[1] else -value
+            self.checkpoints.save(position.step, position.epoch, state, full, is_best, score)
         self.trackers.log_epoch(
             position.epoch, position.step, full | ({"learning_rate": rate} if math.isfinite(rate) else {})
         )

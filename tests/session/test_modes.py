@@ -1,0 +1,120 @@
+"""train, test, predict, and the debug twin: each leaves a proper run directory."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from labwright.args import RunOptions, UserError
+
+pytestmark = pytest.mark.usefixtures("no_pictures")
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def record(run: Path) -> dict[str, Any]:
+    return json.loads((run / "run.json").read_text())
+
+
+def test_test_mode_and_its_short_form_say_the_same(make: Callable[..., Any]) -> None:
+    trained = make().run()
+    tested = [
+        make(from_checkpoint=str(trained.run_dir)).run(options)
+        for options in (RunOptions(mode="test"), RunOptions(only_test=True))
+    ]
+    assert tested[0].test == tested[1].test == trained.test
+    assert record(tested[0].run_dir)["options"]["mode"] == "test"
+
+
+def test_predict_mode_writes_predictions_and_measures_nothing(make: Callable[..., Any]) -> None:
+    trained = make().run()
+    predicted = make(from_checkpoint=str(trained.run_dir)).run(RunOptions(mode="predict"))
+    [path] = predicted.predictions.values()
+    assert path == predicted.run_dir / "predictions" / "test.csv"
+    assert rows(path) == rows(trained.predictions["test"])
+    assert predicted.test == {} and predicted.epochs == 0
+    assert record(predicted.run_dir)["status"] == "finished"
+    assert (predicted.run_dir / "args.yaml").is_file() and not (predicted.run_dir / "history.jsonl").exists()
+
+
+@pytest.mark.parametrize("mode", ["test", "predict"])
+def test_mode_without_weights_is_refused(make: Callable[..., Any], tmp_path: Path, mode: Any) -> None:
+    with pytest.raises(UserError, match=f"--mode={mode} needs weights: add --from_checkpoint"):
+        make().run(RunOptions(mode=mode))
+    assert not (tmp_path / "results").exists()
+
+
+def test_modes_that_contradict_each_other_are_refused() -> None:
+    with pytest.raises(ValueError, match="only_test is mode=test"):
+        RunOptions(mode="predict", only_test=True)
+    with pytest.raises(ValueError, match="predict_input needs mode=predict"):
+        RunOptions(predict_input=Path("images"))
+
+
+def test_predictions_of_all_sets_or_none(make: Callable[..., Any]) -> None:
+    assert make().run(RunOptions(predictions="all")).predictions.keys() == {"train", "val", "test"}
+    assert make().run(RunOptions(predictions="none")).predictions == {}
+
+
+def test_probabilities_of_every_class_are_written_where_asked_for(make: Callable[..., Any]) -> None:
+    plain, full = (rows(make().run(RunOptions(probabilities=on)).predictions["test"]) for on in (False, True))
+    assert full[0].keys() - plain[0].keys() == {"probability_0", "probability_1"}
+    for row in full:
+        both = [float(row["probability_0"]), float(row["probability_1"])]
+        assert sum(both) == pytest.approx(1) and max(both) == pytest.approx(float(row["confidence"]))
+
+
+def test_debug_twin_runs_two_batches_twice_without_trackers_and_says_so(make: Callable[..., Any], points: Any) -> None:
+    batches: list[str] = []
+
+    class Watched(points):
+        def build_trackers(self, options: Any, warn: Any) -> Any:
+            pytest.fail("a debug run has no tracker")
+
+        def prepare_batch(self, batch: Any, *, training: bool) -> Any:
+            batches.append(self.dataset_name)
+            return super().prepare_batch(batch, training=training)
+
+    result = make(Watched, epochs=50, batch_size=4).run(RunOptions(debug=True, use_wandb=True, predictions="none"))
+    assert batches == ["train", "train", "val", "val"] * 2 + ["test", "test"]
+    assert result.debug and result.epochs == 2 and result.steps == 4
+    assert "(debug)" in result.summary()
+    assert record(result.run_dir)["debug"] is True
+
+
+def test_threshold_is_chosen_on_validation_used_in_the_test_and_recorded(make: Callable[..., Any]) -> None:
+    metrics = {"binary_classification": ["f1", "roc_auc"]}
+    fields = {"metrics": metrics, "optimizer": {"kind": "sgd", "learning_rate": 1e-3}}
+    plain = make(**fields).run()
+    chosen = make(**fields, threshold_metric="f1").run()
+    assert plain.threshold is None and chosen.threshold is not None
+    assert record(chosen.run_dir)["result"]["threshold"] == chosen.threshold
+    assert "chosen on validation" in chosen.summary()
+    table = rows(chosen.predictions["test"])
+    truth = torch.tensor([int(row["target"]) for row in table])
+    said = torch.tensor([int(row["prediction"]) for row in table])
+    hits = int(((truth == 1) & (said == 1)).sum())
+    assert chosen.test["f1"] == pytest.approx(2 * hits / int((truth == 1).sum() + (said == 1).sum()), abs=1e-6)
+    assert chosen.test["roc_auc"] == plain.test["roc_auc"] and chosen.test["f1"] >= plain.test["f1"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"metrics": {"binary_classification": ["f2"]}}, "f2.*f1"),
+        ({"metrics": {"binary": ["f1"]}}, "binary_classification"),
+    ],
+)
+def test_unknown_metric_or_group_lists_the_known_ones(
+    make: Callable[..., Any], tmp_path: Path, fields: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        make(**fields).run()
+    assert not (tmp_path / "results").exists()
