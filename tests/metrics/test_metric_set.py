@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from labwright.metrics import Metric, MetricSet, metrics_for
+from labwright.metrics import Metric, MetricSet, Perplexity, WeightedMean, metrics_for
 from labwright.train import Loss
 
 
@@ -31,3 +31,9 @@ def test_metric_may_compute_any_kind_of_number() -> None:
             return np.float32(0.5)
 
     assert type(MetricSet([Constant()]).compute()["constant"]) is float
+
+
+def test_metrics_are_given_the_loss_too() -> None:
+    metrics = MetricSet([Perplexity(), WeightedMean("penalty")])
+    metrics.update(Loss(torch.tensor(0.0), {"penalty": torch.tensor(2.0)}, 4), {})
+    assert metrics.compute() == {"loss": 0.0, "perplexity": 1.0, "penalty": 2.0}

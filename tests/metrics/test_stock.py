@@ -1,8 +1,10 @@
+import math
+
 import pytest
 import torch
 from sklearn.metrics import accuracy_score, mean_absolute_error, mean_squared_error
 
-from labwright.metrics import Accuracy, MeanAbsoluteError, MeanSquaredError, Metric, metrics_for
+from labwright.metrics import Accuracy, MeanAbsoluteError, MeanSquaredError, Metric, Perplexity, metrics_for
 
 
 def over_batches(metric: Metric, key: str, outputs: torch.Tensor, targets: torch.Tensor, batch_size: int = 7) -> float:
@@ -65,3 +67,21 @@ def test_each_task_has_its_metrics_and_every_call_gives_new_ones() -> None:
         ("mae", False),
     ]
     assert metrics_for("regression")[0] is not metrics_for("regression")[0]
+
+
+def test_perplexity_is_that_of_all_tokens_and_not_a_mean_over_batches() -> None:
+    metric = Perplexity()
+    metric.update({"loss": torch.tensor(1.0)}, {}, weight=30)
+    metric.update({"loss": torch.tensor(4.0)}, {}, weight=10)
+    assert metric.compute() == pytest.approx(math.exp(1.75))
+
+
+@pytest.mark.parametrize(("loss", "expected"), [(1000.0, math.inf), (math.inf, math.inf), (0.0, 1.0)])
+def test_perplexity_of_a_hopeless_model_is_infinite(loss: float, expected: float) -> None:
+    metric = Perplexity("token_loss")
+    metric.update({"token_loss": torch.tensor(loss)}, {}, weight=1)
+    assert metric.compute() == expected
+
+
+def test_perplexity_of_nothing_is_nan() -> None:
+    assert math.isnan(Perplexity().compute())

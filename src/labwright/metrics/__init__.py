@@ -1,4 +1,4 @@
-"""Metrics over a whole split, weighted by samples, summed on the device."""
+"""Metrics over a whole split, weighted by samples, collected on the device."""
 
 from typing import TYPE_CHECKING
 
@@ -7,21 +7,35 @@ from labwright.lazy import lazy_names
 if TYPE_CHECKING:
     from .base import Metric as Metric
     from .base import WeightedMean as WeightedMean
+    from .groups import GROUPS as GROUPS
+    from .groups import build_metrics as build_metrics
+    from .groups import join_metrics as join_metrics
     from .metric_set import MetricSet as MetricSet
+    from .readings import positive_probability as positive_probability
     from .stock import Accuracy as Accuracy
     from .stock import MeanAbsoluteError as MeanAbsoluteError
     from .stock import MeanSquaredError as MeanSquaredError
+    from .stock import Perplexity as Perplexity
     from .stock import metrics_for as metrics_for
+    from .threshold import BestThreshold as BestThreshold
+    from .threshold import choose_threshold as choose_threshold
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
             "Accuracy": ".stock",
+            "BestThreshold": ".threshold",
+            "GROUPS": ".groups",
             "MeanAbsoluteError": ".stock",
             "MeanSquaredError": ".stock",
             "Metric": ".base",
             "MetricSet": ".metric_set",
+            "Perplexity": ".stock",
             "WeightedMean": ".base",
+            "build_metrics": ".groups",
+            "choose_threshold": ".threshold",
+            "join_metrics": ".groups",
             "metrics_for": ".stock",
+            "positive_probability": ".readings",
         },
     )

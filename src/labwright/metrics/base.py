@@ -10,9 +10,22 @@ from torch import Tensor
 
 
 class Metric(ABC):
-    """A number over one pass over a split. `update` stays on the device; only `compute` waits for it.
+    """A number over one pass over a split, and the class that a metric of your own subclasses.
 
-    Each pass has a new metric.
+    `update` stays on the device; only `compute` waits for it. Each pass has a new metric.
+
+        class LargestError(Metric):
+            name = "largest_error"
+            higher_is_better = False
+
+            def __init__(self) -> None:
+                self._largest: list[Tensor] = []
+
+            def update(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Any], weight: float) -> None:
+                self._largest.append((outputs["prediction"] - batch["target"]).abs().max())
+
+            def compute(self) -> float:
+                return torch.stack(self._largest).max().item() if self._largest else math.nan
     """
 
     name: str
@@ -20,7 +33,7 @@ class Metric(ABC):
 
     @abstractmethod
     def update(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Any], weight: float) -> None:
-        """Take in a batch: the loss's outputs, the batch itself and the loss's weight."""
+        """Take in a batch: the loss's outputs (the loss itself as `loss`), the batch and the loss's weight."""
 
     @abstractmethod
     def compute(self) -> float:
@@ -60,8 +73,13 @@ class WeightedMean(Metric):
         return self._total
 
 
+def widest_float(device: torch.device) -> torch.dtype:
+    """Double precision where the device has it."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def _zero(device: torch.device) -> Tensor:
-    """A sum to start from, in double precision where the device has it."""
+    """A sum to start from."""
     # Made under inference_mode it could only be added to under inference_mode.
     with torch.inference_mode(False):
-        return torch.zeros((), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
+        return torch.zeros((), dtype=widest_float(device), device=device)

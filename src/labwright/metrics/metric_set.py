@@ -28,8 +28,9 @@ class MetricSet:
 
     def update(self, loss: BatchLoss, batch: Mapping[str, Any]) -> None:
         self._loss.add(loss.value, loss.weight)
+        outputs = {"loss": loss.value, **loss.outputs}
         for metric in self._metrics:
-            metric.update(loss.outputs, batch, loss.weight)
+            metric.update(outputs, batch, loss.weight)
 
     def compute(self) -> dict[str, float]:
         """`loss` and each metric by name."""

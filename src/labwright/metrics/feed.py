@@ -1,0 +1,123 @@
+"""What the metrics of a group share: the batches they wait for, and the states these end up in."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+from weakref import ReferenceType, ref
+
+import torch
+from torch import Tensor
+
+from .base import Metric
+from .groups import Settings
+from .readings import READ, find_preds, find_target
+
+_CHUNK_ELEMENTS = 2**20
+_MOST_BATCHES = 512  # tiny tensors take more memory than their elements
+
+
+class Gauge(Protocol):
+    """A state over chunks, and the metrics it tells at the end."""
+
+    def update(self, reading: Any) -> None: ...
+    def compute(self) -> Mapping[str, Tensor]: ...
+
+
+GaugeMaker = Callable[[Sequence[str], Settings, torch.device], list[Gauge]]
+"""From the metrics wanted."""
+
+
+class GroupMetric(Metric):
+    """One number of a group. The metrics of one `build_metrics` take every batch in turn, as a `MetricSet` hands it."""
+
+    def __init__(self, name: str, higher_is_better: bool, feed: "Feed", key: str, index: int | None) -> None:
+        self.name = name
+        self.higher_is_better = higher_is_better
+        self._feed, self._key, self._index = feed, key, index
+        self._num_batches = 0
+
+    def update(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Any], weight: float) -> None:
+        self._num_batches += 1
+        self._feed.take(self._num_batches, outputs, batch)
+
+    def compute(self) -> float:
+        values = self._feed.values()
+        if not values:
+            return math.nan
+        value = values[self._key]
+        return (value if self._index is None else value[self._index]).item()
+
+
+class Feed:
+    """Collects batches into large chunks on their device and hands these to the gauges.
+
+    The first batch goes on at once: a wrong shape is found there, and not after an epoch.
+    """
+
+    def __init__(
+        self, group: str, make_gauges: GaugeMaker, settings: Settings, preds: str | None, target: str | None
+    ) -> None:
+        self.names: list[str] = []
+        self._group, self._make_gauges, self._settings = group, make_gauges, settings
+        self._preds, self._target = preds, target
+        self._gauges: list[Gauge] | None = None
+        self._chunk: list[tuple[Tensor, Tensor]] = []
+        self._chunk_kind: object = None
+        self._num_elements = 0
+        self._is_probability = False
+        self._num_batches = 0
+        self._last: ReferenceType[Tensor] | None = None
+        self._has_nan: Tensor | None = None
+        self._values: Mapping[str, Tensor] | None = None
+
+    def take(self, num_batches: int, outputs: Mapping[str, Any], batch: Mapping[str, Any]) -> None:
+        """Take in a batch once, though each metric brings it; `num_batches` is how many this metric brought."""
+        preds, is_probability = find_preds(self._group, self._preds, outputs, batch)
+        if num_batches <= self._num_batches:
+            if num_batches < self._num_batches or self._last is None or self._last() is not preds:
+                raise RuntimeError("metrics built together take every batch in turn; build others for other batches")
+            return
+        self._num_batches, self._last, self._values = num_batches, ref(preds), None
+        target = find_target(self._group, self._target, outputs, batch, preds)
+        if not len(preds):
+            return
+        kind = (is_probability, preds.shape[1:], target.shape[1:])
+        if kind != self._chunk_kind:
+            self._flush()
+            self._chunk_kind, self._is_probability = kind, is_probability
+        # Copies: a step may write its outputs to the same memory each time (CUDA graphs).
+        self._chunk.append((preds.detach().clone(), target.detach().clone()))
+        self._num_elements += preds.numel()
+        if self._gauges is None or self._num_elements >= _CHUNK_ELEMENTS or len(self._chunk) >= _MOST_BATCHES:
+            self._flush()
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def values(self) -> Mapping[str, Tensor]:
+        """Every metric so far; empty if there was no batch."""
+        if self._values is None:
+            self._flush()
+            self._values = {name: value for gauge in self._gauges or () for name, value in gauge.compute().items()}
+            if self._has_nan is not None and self._has_nan.item():
+                self._values = {name: torch.full_like(value, math.nan) for name, value in self._values.items()}
+        return self._values
+
+    # Whatever is made under inference_mode could only be changed under inference_mode.
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def _flush(self) -> None:
+        if not self._chunk:
+            return
+        preds, target = (torch.cat(tensors) for tensors in zip(*self._chunk, strict=True))
+        self._chunk.clear()
+        self._num_elements = 0
+        if preds.is_floating_point():
+            has_nan = preds.isnan().any()
+            self._has_nan = has_nan if self._has_nan is None else self._has_nan | has_nan
+        reading = READ[self._group](self._group, preds, target, self._is_probability, self._settings)
+        if not len(reading.target):
+            return  # every target was one to ignore
+        if self._gauges is None:
+            self._gauges = self._make_gauges(self.names, self._settings, preds.device)
+        for gauge in self._gauges:
+            gauge.update(reading)
