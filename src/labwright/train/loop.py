@@ -115,12 +115,17 @@ class TrainLoop(NestedLoop):
 
     def collect_batch(self) -> None:
         """Add the batch to the meter; what a hook or the experiment measured besides is averaged."""
-        if not self.batch_metrics:
+        if not self.batch_metrics or self._is_left_out():
             return
         self.meter.update(self.batch_loss, self.batch)
         del self.batch_metrics["loss"]
         if self.batch_metrics:
             super().collect_batch()
+
+    def _is_left_out(self) -> bool:
+        """Whether the batch has a loss that is no number and whose step may be skipped: then nothing counts it."""
+        may_be = self.is_training and self.stepper.max_skipped_steps > 0
+        return may_be and not math.isfinite(float(self.batch_loss.value))
 
     def _count_step(self) -> None:
         position = self.position
@@ -139,7 +144,7 @@ class TrainLoop(NestedLoop):
     def _require_finite(self, what: str, loss: float) -> None:
         """A step that was not the stepper's may have a loss that is no number; the stepper knows of its own."""
         self.stepper.check()
-        if not math.isfinite(loss):
+        if not math.isfinite(loss) and not self.stepper.max_skipped_steps:
             raise NonFiniteLoss(f"the {self.dataset_name} {what}; {ADVICE}")
 
     def _require_finite_weights(self) -> None:

@@ -1,10 +1,10 @@
 """From a loss to an optimizer step: precision, accumulation, clipping, bad values, schedules and averages.
 
     stepper = Stepper(precision="bf16", accumulate_batches=4, max_norm=1.0)
-    for batch in stepper.each(loader):
+    for x, y in stepper.each(loader):
         with stepper.forward(model):
-            loss = compute_loss(batch)
-        stepper.update(loss, optimizer, weight=len(batch))
+            loss = cross_entropy(model(x), y)
+        stepper.update(loss, optimizer, weight=len(x))
 
 A *window* is the batches that one step is made of.
 """
@@ -199,7 +199,9 @@ class Stepper:
         saved = state["optimizers"]
         if len(saved) != len(self._courses):
             attached = len(self._courses)
-            raise UserError(f"the state has {len(saved)} and the stepper {attached} optimizers: attach the same ones first")
+            raise UserError(
+                f"the state has {len(saved)} and the stepper {attached} optimizers: attach the same ones first"
+            )
         for course, values in zip(self._courses.values(), saved, strict=True):
             course.load_state_dict(values)
 
