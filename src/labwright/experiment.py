@@ -111,12 +111,15 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
         from labwright.metrics import build_metrics, metrics_for
 
         if not self.args.metrics:
+            if self.args.metric_inputs:
+                raise UserError("--metric_inputs says what the metrics of --metrics read; choose some")
             return metrics_for(self.splits.task)
         return build_metrics(
             self.args.metrics,
             num_outputs=self.splits.num_outputs,
             inputs=self.args.metric_inputs,
             threshold=self.threshold,
+            class_names=self.splits.class_names,
         )
 
     def metric_directions(self) -> dict[str, bool]:

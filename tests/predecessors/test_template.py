@@ -22,7 +22,7 @@ from labwright.runs import open_run
 from labwright.schedulers import ConstantArgs
 from labwright.train import restore_state
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DIGITS = ("--experiment_id=digits", "--epochs=1", "--limit_train_samples=40")
 
 pytestmark = pytest.mark.usefixtures("no_pictures")

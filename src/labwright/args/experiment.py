@@ -1,7 +1,7 @@
 """`ExperimentArgs`: what can change weights or metrics. A run's identity, and the content of its args.yaml."""
 
 import re
-from typing import TYPE_CHECKING, Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
@@ -80,12 +80,6 @@ class ExperimentArgs(Args):
     constant_offset_sd: float = Field(
         default=0.0, ge=0, allow_inf_nan=False, description="SD of one Gaussian offset per training sample."
     )
-
-    @model_validator(mode="after")
-    def _clips_one_way(self) -> Self:
-        if self.gradient_clipping is not None and self.gradient_clipping_value is not None:
-            raise ValueError("gradient_clipping and gradient_clipping_value are two ways to clip; leave one out")
-        return self
 
     def build(self, machine: "MachineConfig") -> Any:
         """The experiment which these args describe; imports of torch and of implementations belong in here."""

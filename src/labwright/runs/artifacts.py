@@ -24,6 +24,11 @@ class Artifacts:
         self.rows: dict[str, list[Any]] = {}
         self._folder: Path | None = None
 
+    @property
+    def are_kept(self) -> bool:
+        """Whether they are those of a run."""
+        return self._folder is not None
+
     def keep_in(self, run_path: Path) -> None:
         """From now on, and for what was collected already, files in the run directory."""
         self._folder = run_path / FOLDER

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from labwright.args import ExperimentArgs
+from labwright.args import ExperimentArgs, UserError
 from labwright.datasets import Dataset, Splits
 from labwright.runs import RunDirectory, write_durably
 
@@ -93,13 +93,16 @@ def decode(outputs: "Mapping[str, Tensor]", threshold: float | None) -> "dict[st
         probability = logits.softmax(dim=-1)
     confidence, prediction = probability.max(dim=-1)
     if threshold is not None and probability.shape[-1] == 2:
-        prediction = (probability[..., 1] >= threshold).long()
+        prediction = (probability[..., 1] > threshold).long()
         confidence = probability.gather(-1, prediction.unsqueeze(-1)).squeeze(-1)
     return {"prediction": prediction, "confidence": confidence, "probability": probability}
 
 
-def choose_threshold(experiment: "Experiment[ExperimentArgs]", metric: str) -> float:
-    """The threshold of a binary classifier that is best by `metric` on all deciding validation sets together."""
+def choose_threshold(experiment: "Experiment[ExperimentArgs]", metric: str) -> float | None:
+    """The threshold of a binary classifier that is best by `metric` on all deciding validation sets together.
+
+    None, with a warning, where validation has one class only.
+    """
     from labwright import metrics
 
     scores: list[Any] = []
@@ -109,7 +112,11 @@ def choose_threshold(experiment: "Experiment[ExperimentArgs]", metric: str) -> f
         if found is not None:
             scores.append(found.columns["probability"][:, 1])
             targets.append(found.columns["target"])
-    return metrics.choose_threshold(np.concatenate(scores), np.concatenate(targets), metric)
+    try:
+        return metrics.choose_threshold(np.concatenate(scores), np.concatenate(targets), metric)
+    except UserError as error:
+        experiment.recorder.terminal.warn(f"no threshold was chosen: {error}")
+        return None
 
 
 def write_predictions(

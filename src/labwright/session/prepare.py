@@ -40,7 +40,8 @@ def prepare(experiment: "BareExperiment[ExperimentArgs]", options: RunOptions) -
     experiment.options = options
     experiment.num_epochs = min(args.epochs, DEBUG_EPOCHS) if options.debug else args.epochs
     experiment.epoch, experiment.position = 0, Position()
-    experiment.artifacts = Artifacts()
+    if experiment.artifacts.are_kept:  # of an earlier run; what was collected since then belongs to this one
+        experiment.artifacts = Artifacts()
     experiment.test_metrics, experiment.plots, experiment.prediction_files = {}, [], {}
     experiment.seed_everything(args.seed)
     experiment.splits = _datasets(experiment)
