@@ -181,14 +181,15 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
             self.stop("experiment")
 
     def pass_over(self, name: str, dataset: Any) -> dict[str, Any]:
-        """One dataset from its start to its end; its metrics.
+        """One dataset from its start to its end; those of its metrics that are numbers.
 
         Random numbers drawn within follow from seed, epoch and name: no pass depends on what another one drew.
         """
         from labwright.train.seeds import derive_seed
 
         self.seed_everything(derive_seed(self.args.seed, "pass", self.epoch, name))
-        return super().pass_over(name, dataset)
+        metrics = super().pass_over(name, dataset)
+        return {key: value for key, value in metrics.items() if isinstance(value, int | float)}
 
     def evaluate(self, names: Iterable[str]) -> dict[str, dict[str, float]]:
         """The metrics of these datasets, as they are now."""

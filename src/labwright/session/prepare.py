@@ -39,7 +39,7 @@ def prepare(experiment: "BareExperiment[ExperimentArgs]", options: RunOptions) -
     check_writable(run_parent(machine.results_dir, args.experiment_id, options.results_subdir))
     experiment.options = options
     experiment.num_epochs = min(args.epochs, DEBUG_EPOCHS) if options.debug else args.epochs
-    experiment.epoch, experiment.position = 0, Position()
+    experiment.epoch, experiment.position, experiment.threshold = 0, Position(), None
     if experiment.artifacts.are_kept:  # of an earlier run; what was collected since then belongs to this one
         experiment.artifacts = Artifacts()
     experiment.test_metrics, experiment.plots, experiment.prediction_files = {}, [], {}

@@ -22,6 +22,8 @@ from labwright.train import (
 )
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from labwright.experiment import Experiment
     from labwright.train import Loader
 
@@ -138,12 +140,22 @@ def _load_weights(experiment: "Experiment[ExperimentArgs]") -> None:
     if spec is None:
         return
     try:
-        load_from_checkpoint(experiment.model, spec, lambda text: resolve_checkpoint(Path(text)))
+        _load_patiently(experiment.model, spec)
     except UserError as error:
         args_file = Path(spec) / "args.yaml" if isinstance(spec, str) else None
         if args_file is None or not args_file.is_file():
             raise
         raise UserError(f"{error}; for the model of that run add --config={args_file}") from error
+
+
+def _load_patiently(model: "nn.Module", spec: str | dict[str, str]) -> None:
+    """A run that is still training replaces its checkpoints: the one just found may be gone a moment later."""
+    for is_last_try in (False, False, True):
+        try:
+            return load_from_checkpoint(model, spec, lambda text: resolve_checkpoint(Path(text)))
+        except UserError:
+            if is_last_try:
+                raise
 
 
 def torch_state(experiment: "Experiment[ExperimentArgs]") -> dict[str, Any]:
