@@ -73,6 +73,10 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
     def build_model(self) -> "nn.Module":
         """The model, for the shape and number of outputs of `self.splits`. Several models: one `nn.ModuleDict`."""
         part: ModelArgs = self._part("model", "build_model")
+        if not self.splits.num_outputs:
+            raise UserError(
+                f"{self.splits.name} does not say num_outputs; give it to its Splits, or override build_model()"
+            )
         return part.build(self.splits.input_shape, self.splits.num_outputs)
 
     def build_optimizers(self) -> "dict[str, Optimizer]":
@@ -184,7 +188,9 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
         outputs, target = self.forward(batch), batch["target"]
         if self.splits.task == "classification":
             return Loss(F.cross_entropy(outputs, target), {"logits": outputs}, len(target))
-        return Loss(F.mse_loss(outputs, target), {"prediction": outputs}, len(target))
+        if self.splits.task == "regression":
+            return Loss(F.mse_loss(outputs, target), {"prediction": outputs}, len(target))
+        raise UserError(f"the task of {self.splits.name} is {self.splits.task}; override compute_loss() for its loss")
 
     def train_batch(self, batch: "Batch") -> "Loss":
         """Forward, loss, backward and, where the batch closes its window of accumulation, an optimizer step."""

@@ -4,8 +4,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from labwright.args import Args
-from labwright.datasets.args import CsvDataArgs, DatasetArgs, DatasetUnion, DiabetesDataArgs, MnistDataArgs
+from labwright.args import Args, UserError
+from labwright.datasets.args import (
+    CsvDataArgs,
+    DatasetArgs,
+    DatasetUnion,
+    DiabetesDataArgs,
+    MnistDataArgs,
+    ShapesDataArgs,
+    TextDataArgs,
+)
 
 
 class Lab(Args):
@@ -40,16 +48,24 @@ def test_delimiter_is_one_character() -> None:
 
 
 def test_every_field_says_what_it_is() -> None:
+    variants = (MnistDataArgs, CsvDataArgs, DiabetesDataArgs, ShapesDataArgs, TextDataArgs)
     undocumented = {
         f"{variant.__name__}.{name}"
-        for variant in (MnistDataArgs, CsvDataArgs, DiabetesDataArgs)
+        for variant in variants
         for name, field in variant.model_fields.items()
         if not field.description
     }
 
-    assert undocumented == {"MnistDataArgs.kind", "CsvDataArgs.kind", "DiabetesDataArgs.kind"}
+    assert undocumented == {f"{variant.__name__}.kind" for variant in variants}
 
 
 def test_dataset_without_build_says_what_it_needs(tmp_path: Path) -> None:
     with pytest.raises(NotImplementedError, match="DatasetArgs needs a build"):
         DatasetArgs().build(tmp_path)
+
+
+def test_dataset_that_reads_no_inputs_says_which_do(tmp_path: Path) -> None:
+    args = DiabetesDataArgs()
+
+    with pytest.raises(UserError, match="scikit-learn diabetes cannot read inputs from rows.csv.*open_inputs"):
+        args.open_inputs(Path("rows.csv"), args.build(tmp_path))

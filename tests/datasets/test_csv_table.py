@@ -7,6 +7,7 @@ import torch
 
 from labwright.args import UserError
 from labwright.datasets.args import CsvDataArgs
+from labwright.datasets.overlap import check_overlap
 from labwright.datasets.splits import Splits
 
 KINDS = (("Adelie", "Biscoe", 38, 3700), ("Gentoo", "Biscoe", 47, 5000), ("Chinstrap", "Dream", 48, 3700))
@@ -115,6 +116,8 @@ BAD: dict[str, tuple[str | bytes, dict[str, Any], str]] = {
     ),
     "not text": (b"x,y\n\xff\xfe,a\n", {"target": "y"}, "is not UTF-8 text: invalid start byte at byte 4"),
     "open quote": ('x,y\n1,a\n2,"b\n', {"target": "y"}, "is not CSV: unexpected end of data after line 2"),
+    "group is the target": (PENGUINS, {"group": "species"}, "group and target are both 'species'"),
+    "missing group": (PENGUINS, {"group": "iland"}, "has no column 'iland'; did you mean 'island'?"),
     "too few to split": (
         "x,y\n1,a\n2,b\n",
         {"target": "y", "test_fraction": 0.1},
@@ -134,3 +137,75 @@ def test_bad_table_is_one_clear_line(build: Any, text: str, fields: dict[str, An
 def test_missing_file_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=re.escape(f"cannot read {tmp_path / 'no.csv'}: No such file")):
         CsvDataArgs(path=tmp_path / "no.csv", target="y").build(tmp_path)
+
+
+VISITS = "patient,age,ill\n" + "".join(f"p{i // 4},{20 + i},{i % 2}\n" for i in range(80))
+
+
+def test_rows_of_a_group_stay_on_one_side_and_the_group_is_no_input(build: Any) -> None:
+    splits = build(VISITS, target="ill", group="patient", val_fraction=0.2, test_fraction=0.2)
+
+    groups = [set(dataset.groups) for named in (splits.train, splits.val, splits.test) for dataset in named.values()]
+    assert [len(each) for each in groups] == [12, 4, 4]
+    assert len(set.union(*groups)) == 20
+    assert splits.input_shape == (1,)
+    assert check_overlap(splits, "refuse") == []
+
+
+def test_group_column_is_an_input_if_its_type_is_said(build: Any) -> None:
+    splits = build(VISITS, target="ill", group="patient", columns={"patient": "category"})
+
+    assert splits.input_shape == (21,)
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> tuple[CsvDataArgs, Splits]:
+    path = tmp_path / "penguins.csv"
+    path.write_text(PENGUINS)
+    args = CsvDataArgs(path=path, target="species", columns={"mass": "number"})
+    return args, args.build(tmp_path)
+
+
+def test_rows_to_predict_are_treated_like_the_training_rows(trained: Any, tmp_path: Path) -> None:
+    args, splits = trained
+    rows = tmp_path / "rows.csv"
+    rows.write_text("mass,name,bill,island\n3700,Ada,38.0,Biscoe\n5009,Bea,47.9,Biscoe\n")
+
+    inputs: Any = args.open_inputs(rows, splits)
+
+    stored = {tuple(row.tolist()) for each in (splits.train, splits.val, splits.test) for row in table_of_any(each)}
+    assert {tuple(row.tolist()) for row in inputs.inputs} <= stored
+    assert "target" not in inputs[0]
+
+
+def table_of_any(named: Any) -> torch.Tensor:
+    (dataset,) = named.values()
+    return dataset.inputs
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("mass,bill\n3700,38\n", "rows.csv has no column 'island'; it has 'mass', 'bill'"),
+        ("mass,bill,island\n3700,38,Mars\n", "line 2, column 'island': 'Mars' is not among the training rows; known: "),
+        ("mass,bill,island\n3700,wide,Dream\n", "line 2, column 'bill': 'wide' is not a finite number"),
+        ("mass,bill,island\n", "rows.csv has a header line but no rows"),
+    ],
+)
+def test_bad_rows_to_predict_are_one_clear_line(trained: Any, tmp_path: Path, text: str, message: str) -> None:
+    args, splits = trained
+    rows = tmp_path / "rows.csv"
+    rows.write_text(text)
+
+    with pytest.raises(UserError, match=re.escape(message)) as caught:
+        args.open_inputs(rows, splits)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_rows_are_not_read_by_training_data_that_changed(trained: Any, tmp_path: Path) -> None:
+    args, splits = trained
+    args.path.write_text(PENGUINS + "Adelie,Dream,40,3800\n")
+
+    with pytest.raises(UserError, match="penguins.csv has changed since it was read"):
+        args.open_inputs(args.path, splits)

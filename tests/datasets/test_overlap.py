@@ -2,6 +2,7 @@ import random
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,14 @@ import torch
 
 from labwright.args import UserError
 from labwright.datasets.digits import build_digits
+from labwright.datasets.joined import JoinedDataset
+from labwright.datasets.mapped import map_dataset
+from labwright.datasets.mixed import MixedDataset
 from labwright.datasets.overlap import check_overlap
 from labwright.datasets.splits import Dataset, Splits
-from labwright.datasets.tensor import DatasetView, TensorDataset
+from labwright.datasets.tensor import TensorDataset
+from labwright.datasets.view import DatasetView
+from labwright.datasets.zipped import ZippedDataset
 
 
 def splits_of(train: Any, val: Any, test: Any = None) -> Splits:
@@ -166,3 +172,100 @@ def test_seventy_thousand_images_take_less_than_a_second() -> None:
     started = time.process_time()
     assert check_overlap(splits) == []
     assert time.process_time() - started < 1
+
+
+def test_a_dataset_that_returns_itself_is_found_inside_joined_zipped_mixed_and_mapped_sets() -> None:
+    data, other = noise(40, seed=0), noise(30, seed=1)
+    disguises = [
+        JoinedDataset({"a": other, "b": data}, interleave="shuffle"),
+        ZippedDataset(a=other, b=data),
+        MixedDataset({"a": other, "b": data}, {"a": 1, "b": 1}, num_samples=200),
+        map_dataset(data, lambda batch: batch),
+        DatasetView(JoinedDataset({"a": data, "b": other}), range(40)),
+        JoinedDataset({"inner": ZippedDataset(a=data)}),
+    ]
+
+    for train in disguises:
+        with pytest.raises(UserError, match="train and val share 40 samples of noise 0") as caught:
+            check_overlap(splits_of(train, data), "allow")
+        assert "\n" not in str(caught.value)
+
+
+def test_one_object_of_ones_own_is_found_inside_two_joined_sets() -> None:
+    data = Decoded(0)
+    sets = (JoinedDataset({"data": data, "more": Decoded(seed)}) for seed in (1, 2))
+
+    with pytest.raises(UserError, match="train and val share 300 samples of Decoded"):
+        check_overlap(splits_of(*sets), "allow")
+
+
+def test_joined_sets_without_a_common_sample_are_clean() -> None:
+    a, b = noise(40, seed=0), noise(40, seed=1)
+
+    train = JoinedDataset({"a": a.subset(range(30)), "b": b.subset(range(30))})
+    val = ZippedDataset(a=a.subset(range(30, 40)), b=b.subset(range(30, 40)))
+
+    assert check_overlap(splits_of(train, val), "refuse") == []
+
+
+@pytest.mark.parametrize(
+    "disguise",
+    [
+        lambda data: JoinedDataset({"more": noise(300, seed=8), "data": data}),
+        lambda data: ZippedDataset(more=noise(300, seed=8), data=data),
+        lambda data: map_dataset(data, lambda batch: {"input": batch["input"] + 1}),
+        lambda data: DatasetView(data, range(500)),
+    ],
+    ids=["joined", "zipped", "mapped", "view"],
+)
+def test_equal_images_in_composed_and_demonstration_sets_follow_the_policy(disguise: Any) -> None:
+    train, demo = noise(1000, seed=0), noise(500, seed=1)
+    few, many = (disguise(with_copies(demo, train, num_copies)) for num_copies in (2, 60))
+
+    def splits(demo: Any) -> Splits:
+        return replace(splits_of(train, {"val": noise(100, seed=3), "demo": demo}), demo_only=("demo",))
+
+    (warning,) = check_overlap(splits(few))
+    assert "2 of" in warning and "samples of demo have equal contents in train" in warning
+    with pytest.raises(UserError, match="2 of"):
+        check_overlap(splits(few), "refuse")
+    with pytest.raises(UserError, match="60 of .* of demo have equal contents in train"):
+        check_overlap(splits(many))
+
+
+def test_example_of_equal_images_is_counted_in_the_joined_set() -> None:
+    train, val = noise(1000, seed=0), noise(500, seed=1)
+    joined = JoinedDataset({"more": noise(250, seed=8), "val": with_copies(val, train, 1)})
+
+    (warning,) = check_overlap(splits_of(train, joined))
+
+    assert "(for example val[250] and train[0])" in warning
+
+
+def test_parts_of_torchs_random_split_are_looked_into() -> None:
+    data = noise(100, seed=0)
+    train, val = torch.utils.data.random_split(data, [80, 20])
+
+    assert check_overlap(splits_of(train, val), "refuse") == []
+    with pytest.raises(UserError, match="train and val share 80 samples of noise 0"):
+        check_overlap(splits_of(train, data))
+
+
+def test_group_on_two_sides_is_refused() -> None:
+    data = noise(100, seed=0)
+    data.groups = np.repeat([f"patient {number}" for number in range(10)], 10)
+
+    with pytest.raises(
+        UserError, match=re.escape("train and val share 1 of the groups of noise 0 (for example patient 7)")
+    ):
+        check_overlap(splits_of(data.subset(range(75)), data.subset(range(75, 100))), "allow")
+    assert check_overlap(splits_of(data.subset(range(70)), data.subset(range(70, 100)))) == []
+
+
+def test_demonstration_set_may_share_samples_with_another_validation_set() -> None:
+    data = noise(100, seed=0)
+    val = data.subset(range(80, 100))
+    augmented = map_dataset(val, lambda batch: {**batch, "input": 255 - batch["input"]})
+    splits = splits_of(data.subset(range(80)), {"val": val, "augmented": augmented})
+
+    assert check_overlap(replace(splits, demo_only=("augmented",)), "refuse") == []

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from labwright.args import UserError
-from labwright.datasets.splits import Splits, fingerprint, get_sample, hold_out, split_indices
+from labwright.datasets.splits import Splits, fingerprint, get_sample, hold_out, input_shape, split_indices
 from labwright.datasets.tensor import TensorDataset
 
 labels_strategy = st.lists(st.integers(0, 6), max_size=120).map(lambda values: np.array(values, dtype=np.int64))
@@ -127,6 +127,30 @@ def test_torch_subset_gives_its_sample() -> None:
     assert get_sample(torch.utils.data.Subset(list(data), [3]), 0)["input"].item() == 3
 
 
+def test_splits_views_and_the_overlap_check_work_without_torch() -> None:
+    """For experiments that do not use torch, on machines that do not have it."""
+    code = """
+import sys
+sys.modules["torch"] = None  # importing it raises
+import numpy as np
+from labwright.args import UserError
+from labwright.datasets import DatasetView, Splits, check_overlap, hold_out, limit
+samples = [(row, 0) for row in np.random.default_rng(0).normal(size=(50, 3))]
+train, val, _ = hold_out(50, val_fraction=0.2, test_fraction=0, seed=0)
+splits = Splits(
+    name="rows", train={"train": DatasetView(samples, train)}, val={"val": limit(DatasetView(samples, val), 5)}
+)
+assert check_overlap(splits) == [] and splits.input_shape == (3,)
+try:
+    check_overlap(Splits(name="rows", train={"train": samples}, val={"val": list(samples)}))
+except UserError as error:
+    sys.exit("refused" if "50 of 50 samples" in str(error) else str(error))
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert result.stderr == "refused\n"
+
+
 def test_dataset_args_import_neither_numpy_nor_torch() -> None:
     code = """
 import sys
@@ -137,3 +161,65 @@ sys.exit(", ".join({"numpy", "torch", "sklearn"} & sys.modules.keys()) or None)
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def points(num_samples: int = 4) -> TensorDataset:
+    return TensorDataset(torch.zeros(num_samples, 2), torch.zeros(num_samples), source="points")
+
+
+def test_a_name_and_a_training_set_are_enough() -> None:
+    splits = Splits(name="points", train={"train": points()})
+
+    assert (splits.val, splits.test, splits.task, splits.num_outputs, splits.fingerprint) == ({}, {}, None, 0, "")
+    assert splits.deciding_val == {}
+
+
+def test_demonstration_sets_do_not_decide() -> None:
+    val, noisy = points(), points()
+    splits = Splits(name="points", train={"train": points()}, val={"val": val, "noisy": noisy}, demo_only=("noisy",))
+
+    assert splits.deciding_val == {"val": val}
+
+
+def test_demonstration_set_that_is_no_validation_set_is_refused() -> None:
+    with pytest.raises(UserError, match="demo_only names 'nosy', which is no validation set; did you mean 'noisy'?"):
+        Splits(name="points", val={"noisy": points()}, demo_only=frozenset({"nosy"}))
+    with pytest.raises(UserError, match="demo_only names 'train'.*known: 'noisy'"):
+        Splits(name="points", train={"train": points()}, val={"noisy": points()}, demo_only=("train",))
+
+
+def test_one_name_for_two_sets_is_refused() -> None:
+    with pytest.raises(UserError, match="two datasets are called 'digits'"):
+        Splits(name="points", train={"digits": points()}, test={"digits": points()})
+
+
+def test_name_that_stands_for_the_mean_is_refused() -> None:
+    with pytest.raises(UserError, match="called 'mean'.*mean/accuracy"):
+        Splits(name="points", val={"mean": points()})
+
+
+class Augmented:
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return torch.rand(3, 4), 0
+
+
+def test_input_shape_of_pairs_is_found_without_a_trace_in_the_random_numbers() -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+
+    assert input_shape(Augmented()) == (3, 4)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_samples_without_an_input_have_no_input_shape() -> None:
+    with pytest.raises(UserError, match="list have no `input`, only 'x'"):
+        input_shape([{"x": 1}])
+
+
+def test_fraction_that_holds_out_no_group_is_refused() -> None:
+    with pytest.raises(UserError, match="val_fraction=0.1 of 3 groups is none"):
+        hold_out(9, val_fraction=0.1, test_fraction=0, seed=0, groups=[0, 0, 0, 1, 1, 1, 2, 2, 2])

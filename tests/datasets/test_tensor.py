@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from labwright.datasets.tensor import DatasetView, TensorDataset, limit, split_tensors
+from labwright.datasets.tensor import InputDataset, TensorDataset, split_tensors
 
 
 @pytest.fixture
@@ -78,50 +78,54 @@ def test_inputs_without_targets_are_refused() -> None:
         TensorDataset(torch.zeros(3), torch.zeros(2), source="numbers")
 
 
-class Squares:
-    """A user's dataset: sample by sample, with no more than it needs."""
+def test_inputs_need_no_targets_and_keep_their_names() -> None:
+    data = InputDataset(torch.zeros(3, 2), source="rows", names=["a", "b", "c"])
+    batch = data.subset([2, 0]).__getitems__([0, 1])
 
-    def __len__(self) -> int:
-        return 10
-
-    def __getitem__(self, index: int) -> dict[str, object]:
-        return {"input": torch.tensor(float(index**2)), "index": index}
-
-
-def test_limit_works_for_a_dataset_of_ones_own() -> None:
-    few = limit(Squares(), 3)
-
-    assert isinstance(few, DatasetView)
-    positions = few.indices.tolist()
-    assert [sample["input"].item() for sample in few] == [position**2 for position in positions]
-    assert [sample["index"] for sample in few] == [0, 1, 2]
+    assert batch.keys() == {"input", "index", "source", "name"}
+    assert (batch["name"], batch["index"].tolist()) == (["c", "a"], [0, 1])
+    assert data[1]["name"] == "b"
+    assert len(data.take(2)) == 2
 
 
-def test_limit_uses_a_datasets_own_take(images: TensorDataset) -> None:
-    few = limit(images, 4)
+def test_samples_without_their_targets_still_know_where_they_were(images: TensorDataset) -> None:
+    unlabelled = images.subset([3, 5]).without_targets()
 
-    assert isinstance(few, TensorDataset)
-    assert sorted(few.targets.tolist()) == [0, 0, 1, 1]
-
-
-def test_limit_above_the_size_changes_nothing() -> None:
-    squares = Squares()
-
-    assert limit(squares, 10) is squares
+    assert "target" not in unlabelled[0]
+    assert unlabelled.source_indices.tolist() == [3, 5]
+    torch.testing.assert_close(unlabelled[0]["input"], images[3]["input"])
 
 
-def test_view_of_batches_gives_batches(images: TensorDataset) -> None:
-    view = DatasetView(images, np.array([5, 7, 9]))
-    batch = view.__getitems__([2, 0])
+def test_subset_of_a_subclass_keeps_its_behaviour_and_its_own_tensors_in_step() -> None:
+    """Seen: a subset of a subclass was a plain TensorDataset, and what the subclass did was lost."""
 
-    torch.testing.assert_close(batch["input"], images.__getitems__([9, 5])["input"])
-    assert batch["index"].tolist() == [2, 0]
-    assert view.source_indices.tolist() == [5, 7, 9]
-    assert view[1]["index"] == 1
+    class Weighted(TensorDataset):
+        weights = torch.arange(6.0)
+
+        def per_sample(self) -> dict[str, Any]:
+            return {**super().per_sample(), "weights": self.weights}
+
+    part = Weighted(torch.zeros(6, 1), torch.zeros(6), source="w").subset([4, 1])
+
+    assert isinstance(part, Weighted)
+    assert part.weights.tolist() == [4, 1]
 
 
-def test_view_without_batches_has_none() -> None:
-    assert not hasattr(DatasetView(Squares(), [1]), "__getitems__")
+def test_take_keeps_groups_whole() -> None:
+    data = TensorDataset(torch.arange(12), torch.arange(12) % 2, source="visits", groups=list("aaaabbbbcccc"))
+
+    assert sorted(np.unique(data.take(9).groups, return_counts=True)[1]) == [4, 4]
+    assert len(data.take(3)) == 4
+
+
+def test_split_tensors_keeps_groups_whole() -> None:
+    data = TensorDataset(torch.arange(60), torch.arange(60) % 2, source="visits", groups=np.arange(60) // 3)
+
+    splits = split_tensors(data, name="visits", val_fraction=0.2, test_fraction=0.3, seed=0)
+
+    sets: list[Any] = [splits.train["train"], splits.val["val"], splits.test["test"]]
+    assert [len(each) for each in sets] == [30, 12, 18]
+    assert len(np.concatenate([np.unique(each.groups) for each in sets])) == 20
 
 
 def test_split_tensors_divides_classes_evenly_and_numbers_by_count() -> None:

@@ -22,7 +22,7 @@ class ExperimentArgs(Args):
     best_model_metric: str = Field(
         default="loss",
         min_length=1,
-        description="Metric that decides which epoch is best: val/loss, mean/loss over all sets; a bare name means val/.",
+        description="Metric that decides which epoch is best, such as val/loss or mean/loss; a bare name means val/.",
     )
     minimize_best_model_metric: bool | None = Field(
         default=None, description="Whether lower is better; unset: known from the metric."

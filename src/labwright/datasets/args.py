@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from labwright.args import Args
+from labwright.args import Args, UserError
 
 if TYPE_CHECKING:
-    from .splits import Splits
+    from .splits import Dataset, Splits
 
 ColumnType = Literal["number", "category", "ignore"]
-Task = Literal["classification", "regression"]
+TableTask = Literal["classification", "regression"]
+Task = Literal["classification", "regression", "segmentation"]
 
 
 class DatasetArgs(Args):
@@ -34,6 +35,13 @@ class DatasetArgs(Args):
         """The splits. Files, where there are any, live in `<cache_dir>/<kind>/`."""
         raise NotImplementedError(f"{type(self).__name__} needs a build(cache_dir) that returns Splits")
 
+    def open_inputs(self, path: Path, splits: "Splits") -> "Dataset":
+        """Samples without targets from a file or folder of one's own, made like those of `splits`, to be predicted."""
+        raise UserError(
+            f"{splits.name} cannot read inputs from {path}: a folder of images goes with a dataset of images, a CSV "
+            f"file with csv; or give {type(self).__name__} an open_inputs(path, splits)"
+        )
+
 
 class MnistDataArgs(DatasetArgs):
     """MNIST: 70,000 handwritten digits, 28x28, 10 classes (LeCun et al., 1998)."""
@@ -50,6 +58,12 @@ class MnistDataArgs(DatasetArgs):
 
         return build_mnist(self, cache_dir)
 
+    def open_inputs(self, path: Path, splits: "Splits") -> "Dataset":
+        """The images in a folder, or one image; see `open_images`, also on which is light and which dark."""
+        from .images import open_images
+
+        return open_images(path, splits)
+
 
 class FashionMnistDataArgs(DatasetArgs):
     """Fashion-MNIST: 70,000 pictures of clothes, 28x28, 10 classes (Xiao et al., 2017)."""
@@ -64,6 +78,12 @@ class FashionMnistDataArgs(DatasetArgs):
 
         return build_fashion_mnist(self, cache_dir)
 
+    def open_inputs(self, path: Path, splits: "Splits") -> "Dataset":
+        """The images in a folder, or one image; see `open_images`, also on which is light and which dark."""
+        from .images import open_images
+
+        return open_images(path, splits)
+
 
 class DigitsDataArgs(DatasetArgs):
     """scikit-learn's handwritten digits: 1,797 images, 8x8, 10 classes. Ships with scikit-learn."""
@@ -75,6 +95,13 @@ class DigitsDataArgs(DatasetArgs):
         from .digits import build_digits
 
         return build_digits(self.val_fraction, self.test_fraction, self.split_seed)
+
+    def open_inputs(self, path: Path, splits: "Splits") -> "Dataset":
+        """The images in a folder, or one image; see `open_images`, also on which is light and which dark."""
+        from .digits import WHITE
+        from .images import open_images
+
+        return open_images(path, splits, white=WHITE)
 
 
 class TableDataArgs(DatasetArgs):
@@ -98,10 +125,15 @@ class CsvDataArgs(TableDataArgs):
     kind: Literal["csv"] = "csv"
     path: Path = Field(description="The CSV file (UTF-8).")
     target: str = Field(description="Name of the column to predict.")
-    task: Task = Field(default="classification", description="Whether the target is a class or a number.")
+    task: TableTask = Field(default="classification", description="Whether the target is a class or a number.")
     columns: dict[str, ColumnType] = Field(
         default={},
         description="Types of columns, by name; a column not named here is a number if most of its cells are.",
+    )
+    group: str | None = Field(
+        default=None,
+        description="Column whose equal values stay on one side of the split, such as a patient; no input, unless "
+        "columns says its type.",
     )
     delimiter: str = Field(default=",", min_length=1, max_length=1, description="What stands between cells.")
 
@@ -109,6 +141,12 @@ class CsvDataArgs(TableDataArgs):
         from .csv_table import build_csv
 
         return build_csv(self)
+
+    def open_inputs(self, path: Path, splits: "Splits") -> "Dataset":
+        """The rows of another CSV file with the same input columns; a target column is not read."""
+        from .csv_table import open_csv_inputs
+
+        return open_csv_inputs(self, path, splits)
 
 
 class DiabetesDataArgs(TableDataArgs):
@@ -137,6 +175,52 @@ class HuggingFaceDataArgs(DatasetArgs):
         from .huggingface import build_huggingface
 
         return build_huggingface(self)
+
+    def open_inputs(self, path: Path, splits: "Splits") -> "Dataset":
+        """The images in a folder, or one image; see `open_images`, also on which is light and which dark."""
+        from .images import open_images
+
+        return open_images(path, splits)
+
+
+class ShapesDataArgs(DatasetArgs):
+    """Discs, squares and triangles over scikit-learn's digits, made as they are asked for: the class of every pixel."""
+
+    kind: Literal["shapes"] = "shapes"
+    num_samples: int = Field(default=1000, ge=1, le=1797, description="Images; each has a digit of its own as ground.")
+    image_size: int = Field(default=32, ge=16, description="Width and height in pixels.")
+    data_seed: int = Field(default=0, ge=0, description="Seed of what is drawn.")
+    test_fraction: float = Field(default=0.2, ge=0, lt=1, description="Share of all images held out for the test.")
+
+    def build(self, cache_dir: Path) -> "Splits":
+        from .shapes import build_shapes
+
+        return build_shapes(self)
+
+    def open_inputs(self, path: Path, splits: "Splits") -> "Dataset":
+        """The images in a folder, or one image; see `open_images`, also on which is light and which dark."""
+        from .images import open_images
+
+        return open_images(path, splits)
+
+
+class TextDataArgs(DatasetArgs):
+    """The characters of a text, to be predicted from those before; the split is by position, so `split_seed` is unused.
+
+    The beginning is trained on; validation and test are the stretches behind it.
+    """
+
+    kind: Literal["text"] = "text"
+    path: Path | None = Field(
+        default=None, description="The text (UTF-8); none: docstrings of the Python standard library, always there."
+    )
+    context_length: int = Field(default=64, ge=1, description="Characters in a sample.")
+    test_fraction: float = Field(default=0.1, ge=0, lt=1, description="Share of the text held out for the test.")
+
+    def build(self, cache_dir: Path) -> "Splits":
+        from .text import build_text
+
+        return build_text(self)
 
 
 DatasetUnion = (

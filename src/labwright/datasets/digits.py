@@ -7,6 +7,7 @@ from .splits import Splits
 from .tensor import TensorDataset, split_tensors
 
 # of all pixels, in the stored units: 0 to 16, and 0 to 255 once upscaled
+WHITE = 16
 _MEAN, _STD = 4.884, 6.017
 _UPSCALED_MEAN, _UPSCALED_STD = 77.9, 82.8
 _CLASS_NAMES = tuple("0123456789")
@@ -29,18 +30,9 @@ def build_digits(val_fraction: float, test_fraction: float, seed: int) -> Splits
 
 def build_upscaled_digits(val_fraction: float, seed: int, *, warnings: tuple[str, ...] = ()) -> Splits:
     """The same images in MNIST's shape; a fifth is the test set."""
-    images, labels = _load()
-    grey = torch.from_numpy(images).float() * (255 / 16)
-    upscaled = torch.nn.functional.interpolate(grey, size=(28, 28), mode="bilinear", align_corners=False)
-    data = TensorDataset(
-        upscaled.round().to(torch.uint8),
-        torch.from_numpy(labels),
-        source="digits",
-        mean=_UPSCALED_MEAN,
-        std=_UPSCALED_STD,
-    )
+    images, labels = upscaled_digits(28)
     return split_tensors(
-        data,
+        TensorDataset(images, labels, source="digits", mean=_UPSCALED_MEAN, std=_UPSCALED_STD),
         name="scikit-learn digits, upscaled to 28x28",
         val_fraction=val_fraction,
         test_fraction=0.2,
@@ -49,6 +41,14 @@ def build_upscaled_digits(val_fraction: float, seed: int, *, warnings: tuple[str
         is_image=True,
         warnings=warnings,
     )
+
+
+def upscaled_digits(size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The images as uint8 [N, 1, size, size] of 0 to 255, and their labels."""
+    images, labels = _load()
+    grey = torch.from_numpy(images).float() * (255 / WHITE)
+    upscaled = torch.nn.functional.interpolate(grey, size=(size, size), mode="bilinear", align_corners=False)
+    return upscaled.round().to(torch.uint8), torch.from_numpy(labels)
 
 
 def _load() -> tuple[np.ndarray, np.ndarray]:

@@ -1,25 +1,25 @@
 """Looks for samples that two splits share, before any training on them.
 
-the same object, or the same positions of one source    always refused
-equal contents                                          a warning; refused above 1 %, or by policy
+the same object, positions of one source, or group    always refused
+equal contents                                        a warning; refused above 1 %, or by policy
+
+Views, joined, zipped, mixed and mapped datasets are taken apart first: what counts is the samples underneath. Only
+training, validation and test sets are compared with each other, those for demonstration included; two validation sets
+may share samples, as an augmented copy of one does. No torch of its own.
 """
 
 import hashlib
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from typing import Any, Literal
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from labwright.args import UserError
 
+from .provenance import Part, origin, unfold
+from .random_states import random_states_kept
 from .splits import Dataset, Splits, get_sample, split_indices
-from .tensor import TensorDataset
 
 OverlapPolicy = Literal["warn", "refuse", "allow"]
 
@@ -33,11 +33,12 @@ class _Named:
     split: str
     name: str
     dataset: Dataset
+    parts: list[Part]
 
 
 @dataclass(frozen=True)
 class _Digests:
-    """A 64-bit digest of each sample looked at, and the samples' positions."""
+    """A 64-bit digest of each sample looked at, and the positions where the samples are found."""
 
     values: np.ndarray
     positions: np.ndarray
@@ -51,12 +52,12 @@ class _Digests:
 def check_overlap(splits: Splits, policy: OverlapPolicy = "warn") -> list[str]:
     """Warnings about samples that different splits share; a UserError when that is certainly or likely a mistake.
 
-    Splits that are one object, or share source positions, are refused whatever the policy. Equal contents are found
-    among all samples of datasets in memory, and among 2,000 of any other; `refuse` refuses one, `warn` more than
-    1 % of the smaller set, `allow` none. Random states are left as they were.
+    Splits that are one object, or share source positions or groups, are refused whatever the policy. Equal contents
+    are found among all samples of datasets in memory, and among 2,000 of any other; `refuse` refuses one, `warn` more
+    than 1 % of the smaller set, `allow` none. Random states are left as they were.
     """
     datasets = [
-        _Named(split, name, dataset)
+        _Named(split, name, dataset, unfold(dataset))
         for split, named in (("train", splits.train), ("val", splits.val), ("test", splits.test))
         for name, dataset in named.items()
         if len(dataset)
@@ -64,8 +65,8 @@ def check_overlap(splits: Splits, policy: OverlapPolicy = "warn") -> list[str]:
     pairs = [(first, second) for first, second in combinations(datasets, 2) if first.split != second.split]
     for first, second in pairs:
         _refuse_shared(first, second)
-    with _random_states_kept():
-        digests = {id(named.dataset): _digest(named.dataset) for named in datasets}
+    with random_states_kept():
+        digests = {id(named.dataset): _digest(named.parts) for named in datasets}
     warnings: list[str] = []
     for first, second in pairs:
         found = _equal_contents(first, digests[id(first.dataset)], second, digests[id(second.dataset)])
@@ -83,17 +84,28 @@ def _refuse_shared(first: _Named, second: _Named) -> None:
         raise UserError(
             f"{first.name} and {second.name} are the same dataset object: each split needs samples of its own"
         )
-    source: str | None = getattr(first.dataset, "source", None)
-    if source is None or source != getattr(second.dataset, "source", None):
+    for a, b in product(first.parts, second.parts):
+        mine, yours = origin(a), origin(b)
+        if mine.key != yours.key:
+            continue
+        shared = np.intersect1d(mine.indices, yours.indices)
+        if len(shared):
+            raise UserError(
+                f"{first.name} and {second.name} share {len(shared):,} samples of {mine.name} "
+                f"(for example number {shared[0]}): each split needs samples of its own"
+            )
+        _refuse_shared_groups(first, a, second, b)
+
+
+def _refuse_shared_groups(first: _Named, a: Part, second: _Named, b: Part) -> None:
+    mine, yours = (getattr(part.dataset, "groups", None) for part in (a, b))
+    if mine is None or yours is None:
         return
-    indices = [getattr(named.dataset, "source_indices", None) for named in (first, second)]
-    if indices[0] is None or indices[1] is None:
-        return
-    shared = np.intersect1d(np.asarray(indices[0]), np.asarray(indices[1]))
+    shared = np.intersect1d(np.asarray(mine)[a.positions], np.asarray(yours)[b.positions])
     if len(shared):
         raise UserError(
-            f"{first.name} and {second.name} share {len(shared):,} samples of {source} "
-            f"(for example number {shared[0]}): each split needs samples of its own"
+            f"{first.name} and {second.name} share {len(shared):,} of the groups of {origin(a).name} "
+            f"(for example {shared[0]!s}): a group has to be on one side; split with hold_out(..., groups=...)"
         )
 
 
@@ -116,27 +128,36 @@ def _equal_contents(first: _Named, a: _Digests, second: _Named, b: _Digests) -> 
     return share, text
 
 
-def _digest(dataset: Dataset) -> _Digests:
-    in_memory = isinstance(dataset, TensorDataset)
-    positions = np.arange(len(dataset))
-    bound = _MAX_ROWS if in_memory else _MAX_SAMPLES
-    if len(dataset) > bound:
-        _, positions = split_indices(len(dataset), [bound / len(dataset)], seed=0)
-    if in_memory:
-        values = _digest_rows(dataset, positions)
-    else:
-        values = np.array([_digest_sample(get_sample(dataset, int(position))) for position in positions], np.uint64)
-    return _Digests(values, positions, len(dataset))
+def _digest(parts: list[Part]) -> _Digests:
+    looked_at = [_bounded(part) for part in parts]
+    return _Digests(
+        np.concatenate([_digest_part(part) for part in looked_at]),
+        np.concatenate([part.rows for part in looked_at]),
+        sum(len(part.positions) for part in parts),
+    )
 
 
-def _digest_rows(dataset: TensorDataset, positions: np.ndarray, chunk: int = 4096) -> np.ndarray:
+def _bounded(part: Part) -> Part:
+    """As many of the samples as may be looked at."""
+    bound = _MAX_ROWS if hasattr(part.dataset, "stored_rows") else _MAX_SAMPLES
+    if len(part.positions) <= bound:
+        return part
+    _, chosen = split_indices(len(part.positions), [bound / len(part.positions)], seed=0)
+    return Part(part.dataset, part.positions[chosen], part.rows[chosen])
+
+
+def _digest_part(part: Part) -> np.ndarray:
+    if hasattr(part.dataset, "stored_rows"):
+        return _digest_rows(part.dataset, part.positions)
+    return np.array([_digest_sample(get_sample(part.dataset, int(each))) for each in part.positions], np.uint64)
+
+
+def _digest_rows(dataset: Any, positions: np.ndarray, chunk: int = 4096) -> np.ndarray:
     """Digests of input and target as they are stored, thousands at a time."""
     values = np.empty(len(positions), dtype=np.uint64)
     for start in range(0, len(positions), chunk):
-        index = torch.from_numpy(positions[start : start + chunk])
-        words = np.concatenate(
-            [_words(part.index_select(0, index)) for part in (dataset.inputs, dataset.targets)], axis=1
-        )
+        stored = dataset.stored_rows(positions[start : start + chunk])
+        words = np.concatenate([_words(rows) for rows in stored], axis=1)
         weights = np.random.Generator(np.random.PCG64(0)).integers(2**64, size=words.shape[1], dtype=np.uint64)
         mixed = (words ^ (words >> np.uint64(32)) ^ weights) * (weights | np.uint64(1))
         mixed ^= mixed >> np.uint64(29)
@@ -144,15 +165,16 @@ def _digest_rows(dataset: TensorDataset, positions: np.ndarray, chunk: int = 409
     return values
 
 
-def _words(rows: Tensor) -> np.ndarray:
+def _words(rows: np.ndarray) -> np.ndarray:
     """The bytes of each row as 64-bit words, filled up with zeros."""
-    data = rows.contiguous().reshape(len(rows), -1).view(torch.uint8).numpy()
-    return np.pad(data, ((0, 0), (0, -data.shape[1] % 8))).view(np.uint64)
+    return np.pad(rows, ((0, 0), (0, -rows.shape[1] % 8))).view(np.uint64)
 
 
 def _digest_sample(sample: Any) -> int:
     if isinstance(sample, dict):
-        keys = [key for key in ("input", "target") if key in sample] or sorted(sample.keys() - {"index", "source"})
+        keys = [key for key in ("input", "target") if key in sample] or sorted(
+            sample.keys() - {"index", "source", "source_index"}
+        )
         sample = [sample[key] for key in keys]
     digest = hashlib.blake2b(digest_size=8)
     for value in sample if isinstance(sample, list | tuple) else [sample]:
@@ -161,16 +183,8 @@ def _digest_sample(sample: Any) -> int:
 
 
 def _content(value: Any) -> bytes:
-    if isinstance(value, Tensor):
+    if hasattr(value, "detach"):
+        import torch  # it is there: this is a tensor
+
         return value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
     return np.ascontiguousarray(value).tobytes() if isinstance(value, np.ndarray | np.generic) else repr(value).encode()
-
-
-@contextmanager
-def _random_states_kept() -> Iterator[None]:
-    """A dataset that augments at random may draw numbers when it is looked at; training must not notice."""
-    python_state, numpy_state = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng(devices=[]):
-        yield
-    random.setstate(python_state)
-    np.random.set_state(numpy_state)

@@ -2,19 +2,25 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from labwright.args import UserError
+from labwright.args.wording import listed, nearest
 
 from .args import Task
+from .grouped import split_groups
+from .random_states import random_states_kept
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    Indices = Sequence[int] | Tensor | np.ndarray
+
 _SPLIT_STREAM = int.from_bytes(b"split")
+_MEAN = "mean"
 Batch = dict[str, "Tensor | list[Any]"]
 
 
@@ -39,22 +45,49 @@ Dataset = SampleDataset | BatchDataset
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """Named datasets, in order, and what is known of the data."""
+    """Named datasets, in order, and what is known of the data: `Splits(name="stars", train={"train": stars})`.
 
-    train: dict[str, Dataset]
-    val: dict[str, Dataset]
-    test: dict[str, Dataset]
+    A name belongs to one dataset only, since metrics and files carry it; "mean" is the mean over validation sets.
+    """
+
+    train: dict[str, Dataset] = field(default_factory=dict[str, Dataset])
+    val: dict[str, Dataset] = field(default_factory=dict[str, Dataset])
+    test: dict[str, Dataset] = field(default_factory=dict[str, Dataset])
     name: str
     """The data's real name, for summaries and plot titles: "scikit-learn digits, upscaled to 28x28"."""
-    task: Task
-    num_outputs: int
-    """Classes, or target columns."""
+    task: Task | None = None
+    """What the stock loss, metrics and pictures go by; None: none of them fits, the experiment brings its own."""
+    num_outputs: int = 0
+    """Classes, or target columns; 0: not known."""
     class_names: tuple[str, ...] = ()
     is_image: bool = False
+    demo_only: frozenset[str] | tuple[str, ...] = ()
+    """Validation sets that are evaluated, logged and plotted, and never decide which epoch is best or when to stop."""
     warnings: tuple[str, ...] = ()
     """What the user must see: a fallback was used, a checksum differs."""
-    fingerprint: str
-    """SHA-256 over the data's content, whatever the split."""
+    fingerprint: str = ""
+    """SHA-256 over the data's content, whatever the split; empty: not taken."""
+
+    def __post_init__(self) -> None:
+        names = [name for sets in (self.train, self.val, self.test) for name in sets]
+        for name in names:
+            if names.count(name) > 1:
+                raise UserError(f"two datasets are called {name!r}; each needs a name of its own")
+        if _MEAN in names:
+            raise UserError(
+                f"a dataset is called {_MEAN!r}, which stands for the mean over the validation sets, as in "
+                f"{_MEAN}/accuracy; call it something else"
+            )
+        for name in self.demo_only:
+            if name not in self.val:
+                near = nearest(name, list(self.val))
+                hint = f"did you mean {near!r}?" if near else f"known: {listed(map(repr, self.val)) or 'none'}"
+                raise UserError(f"demo_only names {name!r}, which is no validation set; {hint}")
+
+    @property
+    def deciding_val(self) -> dict[str, Dataset]:
+        """The validation sets that may decide."""
+        return {name: dataset for name, dataset in self.val.items() if name not in self.demo_only}
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -62,8 +95,20 @@ class Splits:
         for datasets in (self.train, self.val, self.test):
             for dataset in datasets.values():
                 if len(dataset):
-                    return tuple(get_sample(dataset, 0)["input"].shape)
+                    return input_shape(dataset)
         raise UserError(f"{self.name} has no samples")
+
+
+def input_shape(dataset: Dataset) -> tuple[int, ...]:
+    """Shape of one input: what the dataset says of itself, else that of its first sample."""
+    known = getattr(dataset, "input_shape", None)
+    if known is not None:
+        return tuple(known)
+    with random_states_kept():
+        sample = named(get_sample(dataset, 0))
+    if "input" not in sample:
+        raise UserError(f"the samples of {type(dataset).__name__} have no `input`, only {listed(map(repr, sample))}")
+    return tuple(sample["input"].shape)
 
 
 def get_sample(dataset: Dataset, index: int) -> Any:
@@ -74,6 +119,15 @@ def get_sample(dataset: Dataset, index: int) -> Any:
         return source[index]
     batch = source.__getitems__([index])
     return batch[0] if isinstance(batch, list) else {key: values[0] for key, values in batch.items()}
+
+
+def named(sample: Any) -> dict[str, Any]:
+    """A sample under its names: a dict as it is, a pair as `input` and `target`."""
+    if isinstance(sample, dict):
+        return sample
+    if isinstance(sample, tuple | list) and len(sample) == 2:
+        return {"input": sample[0], "target": sample[1]}
+    raise UserError(f"a sample must be a dict, or a pair of input and target; this one is a {type(sample).__name__}")
 
 
 def fingerprint(*contents: Any) -> str:
@@ -109,7 +163,7 @@ def split_indices(labels: "int | np.ndarray", fractions: Sequence[float], seed: 
     parts: list[np.ndarray] = []
     for fraction in fractions:
         size = max(0, min(int(np.floor(fraction * len(classes) + 0.5)), num_left - 1))
-        quota = _class_quotas(fraction * counts, size, available=counts - taken, tie_break=rng.random(len(counts)))
+        quota = quotas(fraction * counts, size, available=counts - taken, tie_break=rng.random(len(counts)))
         chosen = (rank_in_class >= taken[classes[order]]) & (rank_in_class < (taken + quota)[classes[order]])
         parts.append(np.sort(order[chosen]))
         taken += quota
@@ -128,7 +182,7 @@ def _rank_in_class(classes: np.ndarray) -> np.ndarray:
     return ranks
 
 
-def _class_quotas(ideal: np.ndarray, size: int, *, available: np.ndarray, tie_break: np.ndarray) -> np.ndarray:
+def quotas(ideal: np.ndarray, size: int, *, available: np.ndarray, tie_break: np.ndarray) -> np.ndarray:
     """Whole numbers near `ideal` that sum to `size`: all rounded down, then one more where it is most due."""
     quota = np.minimum(np.floor(ideal).astype(np.int64), available)
     if quota.sum() > size:  # the one left for the rest
@@ -143,17 +197,23 @@ def _class_quotas(ideal: np.ndarray, size: int, *, available: np.ndarray, tie_br
 
 
 def hold_out(
-    labels: "int | np.ndarray", *, val_fraction: float, test_fraction: float, seed: int
+    labels: "int | np.ndarray", *, val_fraction: float, test_fraction: float, seed: int, groups: Any = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions of train, val and test; a UserError if one that was asked for gets no sample."""
+    """Positions of train, val and test; a UserError if one that was asked for gets no sample.
+
+    With `groups`, the group of each sample, groups stay whole and classes are not balanced.
+    """
     if val_fraction + test_fraction >= 1:
         raise UserError(
             f"val_fraction={val_fraction:g} and test_fraction={test_fraction:g} leave nothing to train on; "
             "their sum has to be below 1"
         )
-    train, val, test = split_indices(labels, (val_fraction, test_fraction), seed)
+    fractions = (val_fraction, test_fraction)
+    parts = split_indices(labels, fractions, seed) if groups is None else split_groups(groups, fractions, seed)
+    train, val, test = parts
     for name, fraction, part in (("val_fraction", val_fraction, val), ("test_fraction", test_fraction, test)):
         if fraction > 0 and len(part) == 0:
             num_samples = len(train) + len(val) + len(test)
-            raise UserError(f"{name}={fraction:g} of {num_samples} samples is none; use more, or 0 to go without")
+            units = f"{num_samples} samples" if groups is None else f"{len(np.unique(np.asarray(groups)))} groups"
+            raise UserError(f"{name}={fraction:g} of {units} is none; use more, or 0 to go without")
     return train, val, test

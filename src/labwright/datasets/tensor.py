@@ -1,23 +1,27 @@
-"""Datasets held in memory, and parts of any dataset."""
+"""Datasets held in memory."""
 
 from collections.abc import Sequence
-from typing import Any
+from copy import copy
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .splits import Batch, Dataset, Splits, fingerprint, get_sample, hold_out, split_indices
+from .grouped import take_groups
+from .splits import Batch, Splits, fingerprint, hold_out, split_indices
 
-Indices = Sequence[int] | Tensor | np.ndarray
+if TYPE_CHECKING:
+    from .splits import Indices
 
 
-class TensorDataset:
-    """Inputs and targets in two tensors; a batch is one `index_select` of each.
+class InputDataset:
+    """Inputs in one tensor, without targets: what is to be predicted, or not labelled yet.
 
-    Inputs are kept as they come (images as uint8) and become float32 as `(input - mean) / std` when batched, with
-    `mean` and `std` in the stored units. `source` names where the samples come from and `source_indices` their
-    positions there, so that two datasets can tell whether they share samples.
+    They are kept as they come (images as uint8) and become float32 as `(input - mean) / std` when batched, with `mean`
+    and `std` in the stored units. `source` names where the samples come from and `source_indices` their positions
+    there, so that two datasets can tell whether they share samples. `groups` names the group of each sample, which
+    splits and limits keep whole; `names` are the samples' own, shown in batches as `name`.
     """
 
     draws_random_numbers = False
@@ -26,21 +30,29 @@ class TensorDataset:
     def __init__(
         self,
         inputs: Tensor,
-        targets: Tensor,
         *,
         source: str,
         source_indices: Tensor | None = None,
         mean: float = 0.0,
         std: float = 1.0,
+        groups: Sequence[Any] | np.ndarray | None = None,
+        names: Sequence[str] | np.ndarray | None = None,
     ) -> None:
-        if len(inputs) != len(targets):
-            raise ValueError(f"{source}: {len(inputs):,} inputs but {len(targets):,} targets")
         self.inputs = inputs
-        self.targets = targets
         self.source = source
         self.source_indices = torch.arange(len(inputs)) if source_indices is None else source_indices
         self.mean = mean
         self.std = std
+        self.groups = None if groups is None else np.asarray(groups)
+        self.names = None if names is None else np.asarray(names, dtype=object)
+        for what, values in self.per_sample().items():
+            if len(values) != len(inputs):
+                raise ValueError(f"{source}: {len(inputs):,} inputs but {len(values):,} {what.replace('_', ' ')}")
+
+    def per_sample(self) -> dict[str, Tensor | np.ndarray]:
+        """The attributes that hold a value for each sample; a subclass with one of its own adds it, for `subset`."""
+        named = {name: getattr(self, name) for name in ("inputs", "source_indices", "groups", "names")}
+        return {name: values for name, values in named.items() if values is not None}
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -52,42 +64,104 @@ class TensorDataset:
     def __getitem__(self, index: int) -> dict[str, Any]:
         if not 0 <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")  # what ends `for sample in dataset`
-        sample = {"input": self._prepare(self.inputs[index]), "target": self.targets[index]}
-        return sample | {"index": index, "source": self.source}
+        sample = {"input": self._prepare(self.inputs[index]), "index": index, "source": self.source}
+        return sample if self.names is None else sample | {"name": self.names[index]}
 
-    def __getitems__(self, indices: Indices) -> Batch:
+    def __getitems__(self, indices: "Indices") -> Batch:
         index = torch.as_tensor(indices, dtype=torch.int64)
-        return {
+        batch = {
             "input": self._prepare(self.inputs.index_select(0, index)),
-            "target": self.targets.index_select(0, index),
             "index": index,
             "source": [self.source] * len(index),
         }
+        return batch if self.names is None else batch | {"name": self.names[index.numpy()].tolist()}
 
     def _prepare(self, inputs: Tensor) -> Tensor:
         if self.mean == 0.0 and self.std == 1.0:
             return inputs.float()
         return inputs.to(torch.float32, copy=True).sub_(self.mean).mul_(1.0 / self.std)
 
-    def subset(self, indices: Indices) -> "TensorDataset":
+    def subset(self, indices: "Indices") -> Self:
         """The samples at these positions, which remember where they came from."""
         index = torch.as_tensor(indices, dtype=torch.int64)
-        return TensorDataset(
-            self.inputs.index_select(0, index),
-            self.targets.index_select(0, index),
-            source=self.source,
-            source_indices=self.source_indices.index_select(0, index),
-            mean=self.mean,
-            std=self.std,
-        )
+        part = copy(self)
+        for name, values in self.per_sample().items():
+            setattr(part, name, values.index_select(0, index) if isinstance(values, Tensor) else values[index.numpy()])
+        return part
 
-    def take(self, num_samples: int, seed: int = 0) -> "TensorDataset":
-        """`num_samples` of them (all, if there are no more), drawn by `seed`, stratified where targets are classes."""
+    def take(self, num_samples: int, seed: int = 0) -> Self:
+        """`num_samples` of them (all, if there are no more), drawn by `seed`, stratified where targets are classes.
+
+        Groups stay whole: at most `num_samples` samples then, or the smallest group if every one is larger.
+        """
         if num_samples >= len(self):
             return self
-        labels = self.targets.numpy() if _are_classes(self.targets) else len(self)
-        _, chosen = split_indices(labels, [num_samples / len(self)], seed)
+        if self.groups is not None:
+            return self.subset(take_groups(self.groups, num_samples, seed))
+        _, chosen = split_indices(self._labels(), [num_samples / len(self)], seed)
         return self.subset(chosen)
+
+    def _labels(self) -> int | np.ndarray:
+        """What a split is stratified by, or just the number of samples."""
+        return len(self)
+
+    def stored_rows(self, positions: np.ndarray) -> list[np.ndarray]:
+        """The bytes of these samples as they are stored, a row a sample, to compare thousands at a time."""
+        return [_bytes(self.inputs, positions)]
+
+
+class TensorDataset(InputDataset):
+    """Inputs and targets in two tensors; a batch is one `index_select` of each."""
+
+    def __init__(
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        *,
+        source: str,
+        source_indices: Tensor | None = None,
+        mean: float = 0.0,
+        std: float = 1.0,
+        groups: Sequence[Any] | np.ndarray | None = None,
+        names: Sequence[str] | np.ndarray | None = None,
+    ) -> None:
+        self.targets = targets
+        super().__init__(
+            inputs, source=source, source_indices=source_indices, mean=mean, std=std, groups=groups, names=names
+        )
+
+    def per_sample(self) -> dict[str, Tensor | np.ndarray]:
+        return {**super().per_sample(), "targets": self.targets}
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        return super().__getitem__(index) | {"target": self.targets[index]}
+
+    def __getitems__(self, indices: "Indices") -> Batch:
+        index = torch.as_tensor(indices, dtype=torch.int64)
+        return super().__getitems__(index) | {"target": self.targets.index_select(0, index)}
+
+    def without_targets(self) -> InputDataset:
+        """The same samples as if nobody had labelled them; they still remember where they came from."""
+        return InputDataset(
+            self.inputs,
+            source=self.source,
+            source_indices=self.source_indices,
+            mean=self.mean,
+            std=self.std,
+            groups=self.groups,
+            names=self.names,
+        )
+
+    def _labels(self) -> int | np.ndarray:
+        return self.targets.numpy() if _are_classes(self.targets) else len(self)
+
+    def stored_rows(self, positions: np.ndarray) -> list[np.ndarray]:
+        return [*super().stored_rows(positions), _bytes(self.targets, positions)]
+
+
+def _bytes(rows: Tensor, positions: np.ndarray) -> np.ndarray:
+    chosen = rows.index_select(0, torch.from_numpy(positions))
+    return chosen.reshape(len(chosen), -1).contiguous().view(torch.uint8).numpy()
 
 
 def split_tensors(
@@ -103,12 +177,17 @@ def split_tensors(
 ) -> Splits:
     """Train, val and test sets drawn by `seed`, stratified where the targets are classes (integers in one dimension).
 
-    Classes count from 0; other targets are the columns of a regression. A fraction of 0 leaves that set out.
+    Classes count from 0; other targets are the columns of a regression. A fraction of 0 leaves that set out. Where
+    the data has `groups`, they stay whole, and classes are not balanced.
     """
     targets = data.targets
     is_classes = _are_classes(targets)
     train, val, test = hold_out(
-        targets.numpy() if is_classes else len(data), val_fraction=val_fraction, test_fraction=test_fraction, seed=seed
+        targets.numpy() if is_classes else len(data),
+        val_fraction=val_fraction,
+        test_fraction=test_fraction,
+        seed=seed,
+        groups=data.groups,
     )
     return Splits(
         train={"train": data.subset(train)},
@@ -126,50 +205,3 @@ def split_tensors(
 
 def _are_classes(targets: Tensor) -> bool:
     return targets.ndim == 1 and not targets.is_floating_point()
-
-
-class DatasetView:
-    """The samples of any dataset at these positions. Refers to the dataset, copies nothing."""
-
-    def __init__(self, dataset: Dataset, indices: Indices) -> None:
-        self.dataset = dataset
-        self.indices = torch.as_tensor(indices, dtype=torch.int64)
-        # without a named source, the wrapped object is the source: two views of it can still share samples
-        self.source: str = getattr(dataset, "source", f"{type(dataset).__name__} at {id(dataset):#x}")
-        base = getattr(dataset, "source_indices", None)
-        self.source_indices = self.indices if base is None else base[self.indices]
-        self.draws_random_numbers: bool = getattr(dataset, "draws_random_numbers", True)
-        if hasattr(dataset, "__getitems__"):  # on the instance, as loaders ask each dataset whether it has one
-            self.__getitems__ = self._get_batch
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> Any:
-        if not 0 <= index < len(self):
-            raise IndexError(f"sample {index} of {len(self)}")
-        return _with_index(get_sample(self.dataset, int(self.indices[index])), index)
-
-    def _get_batch(self, indices: Indices) -> Any:
-        index = torch.as_tensor(indices, dtype=torch.int64)
-        base: Any = self.dataset
-        batch = base.__getitems__(self.indices[index].tolist())
-        if isinstance(batch, list):
-            return [_with_index(sample, position) for sample, position in zip(batch, index.tolist(), strict=True)]
-        return _with_index(batch, index)
-
-
-def _with_index(sample: Any, index: int | Tensor) -> Any:
-    """The sample or batch, its `index` (if it says one) counted in the view."""
-    return sample | {"index": index} if isinstance(sample, dict) and "index" in sample else sample
-
-
-def limit(dataset: Dataset, num_samples: int, seed: int = 0) -> Dataset:
-    """The dataset, or `num_samples` of it drawn by `seed` if it has more: by its own `take(n, seed)` if it has one."""
-    if num_samples >= len(dataset):
-        return dataset
-    take = getattr(dataset, "take", None)
-    if take is not None:
-        return take(num_samples, seed)
-    _, chosen = split_indices(len(dataset), [num_samples / len(dataset)], seed)
-    return DatasetView(dataset, chosen)

@@ -26,7 +26,7 @@ def choose_best_metric(experiment: "BareExperiment[ExperimentArgs]") -> tuple[st
     """
     args, splits = experiment.args, experiment.splits
     directions = experiment.metric_directions()
-    deciding = [name for name in splits.val if name not in splits.demo_only]
+    deciding = list(splits.deciding_val)
     sets, slash, metric = args.best_model_metric.rpartition("/")
     if not slash:
         sets = "val" if "val" in deciding else MEAN
@@ -52,6 +52,6 @@ def choose_best_metric(experiment: "BareExperiment[ExperimentArgs]") -> tuple[st
 def deciding_value(name: str, results: Mapping[str, Mapping[str, float]], splits: "Splits") -> float | None:
     """The value of the metric `name` (full) among the results of an epoch; None where a set was not passed over."""
     sets, _, metric = name.rpartition("/")
-    names = [val for val in splits.val if val not in splits.demo_only] if sets == MEAN else sets.split("+")
+    names = list(splits.deciding_val) if sets == MEAN else sets.split("+")
     values = [results[name][metric] for name in names if metric in results.get(name, {})]
     return sum(values) / len(values) if len(values) == len(names) else None

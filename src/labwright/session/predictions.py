@@ -143,6 +143,8 @@ def plot_predictions(run: RunDirectory, splits: Splits, predictions: dict[str, P
         return []
     split, found = next(iter(shown.items()))
     title = f"{splits.name}: {split}"
+    if splits.task not in ("classification", "regression"):
+        return []
     if splits.task == "regression":
         path = run.path / "predictions.png"
         plot_regression(found.columns["target"], found.columns["prediction"], path, title)

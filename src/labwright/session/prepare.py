@@ -9,7 +9,7 @@ from labwright.datasets import Splits
 from labwright.runs import Artifacts, check_writable, run_parent
 from labwright.train import BestTracker, EarlyStopping, Position
 
-from .deciding import MEAN, choose_best_metric
+from .deciding import choose_best_metric
 
 if TYPE_CHECKING:
     from labwright.bare import BareExperiment
@@ -72,15 +72,9 @@ def _refuse_unused(experiment: "BareExperiment[ExperimentArgs]") -> None:
 def _datasets(experiment: "BareExperiment[ExperimentArgs]") -> Splits:
     options = experiment.options
     splits = experiment.build_datasets()
-    names = [name for sets in (splits.train, splits.val, splits.test) for name in sets]
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"two datasets are called {name!r}; each needs a name of its own")
-        if name == MEAN or not re.fullmatch(r"\w[\w.-]*", name):
-            raise UserError(
-                f"a dataset is called {name!r}; its name names files (letters, digits, _, . and - only), and {MEAN!r} "
-                "is that of a mean over sets"
-            )
+    for name in (*splits.train, *splits.val, *splits.test):
+        if not re.fullmatch(r"\w[\w.-]*", name):
+            raise UserError(f"a dataset is called {name!r}; its name names files: letters, digits, _, . and - only")
     if options.stage == "test" and not splits.test:
         flag = "--only_test" if options.only_test else "--mode=test"
         raise UserError(f"{flag}: {splits.name} has no test set")
