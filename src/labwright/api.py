@@ -49,7 +49,7 @@ def run(
 
 def _flag(name: str, value: Any) -> str:
     """The flag that says so, its value spelled as on the command line."""
-    if name in ("help", "h", "print_config"):
+    if name.replace("-", "_") in ("help", "h", "print_config"):
         raise UserError(f"{name!r} is for the command line only")
     plain = to_jsonable_python(value)
     return f"--{name}={plain if isinstance(plain, str) else json.dumps(plain)}"

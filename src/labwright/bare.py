@@ -10,6 +10,7 @@ A run of it leaves the same run directory, history and plots as any other. `Expe
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
@@ -101,7 +102,14 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
 
     def build_parts(self) -> None:
         """Make whatever else must be there before the first step: `self.splits` is, `self.loaders` are made here."""
+        self.take_inputs()
         self.build_loaders()
+
+    def take_inputs(self) -> None:
+        """Put the samples of `--predict_input` in the place of the test sets."""
+        if self.options.predict_input is not None:
+            inputs = self.build_inputs(self.options.predict_input)
+            self.splits = replace(self.splits, test={"inputs": inputs})
 
     def build_loaders(self) -> None:
         """Fill `self.loaders` with what `build_loader` makes of each dataset."""

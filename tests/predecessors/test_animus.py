@@ -112,7 +112,7 @@ class Counting(BareExperiment[CountingArgs]):
     """Something that is no training: the loss of an epoch is how far it is from the third."""
 
     def build_datasets(self) -> Splits:
-        return Splits(train={"train": [1, 2, 3]}, val={"val": [3]}, name="numbers")
+        return Splits(train={"train": [1, 2, 3]}, val={"val": [4]}, name="numbers")
 
     def run_batch(self) -> None:
         self.batch_metrics["loss"] = abs(self.epoch - 3) + 0.0 * self.batch

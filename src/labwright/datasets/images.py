@@ -50,6 +50,8 @@ def _image_paths(path: Path) -> list[Path]:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     paths = [each for each in paths if not each.name.startswith(".")]
+    if not path.exists():
+        raise UserError(f"{path} does not exist; name an image, or a folder of images")
     if not paths:
         raise UserError(f"{path} has no images in it")
     for each in paths:

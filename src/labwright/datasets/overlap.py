@@ -54,13 +54,14 @@ def check_overlap(splits: Splits, policy: OverlapPolicy = "warn") -> list[str]:
 
     Splits that are one object, or share source positions or groups, are refused whatever the policy. Equal contents
     are found among all samples of datasets in memory, and among 2,000 of any other; `refuse` refuses one, `warn` more
-    than 1 % of the smaller set, `allow` none. Random states are left as they were.
+    than 1 % of the smaller set, `allow` none. Random states are left as they were. What has no samples to look at,
+    such as a simulator, is left out.
     """
     datasets = [
         _Named(split, name, dataset, unfold(dataset))
         for split, named in (("train", splits.train), ("val", splits.val), ("test", splits.test))
         for name, dataset in named.items()
-        if len(dataset)
+        if _has_samples(dataset)
     ]
     pairs = [(first, second) for first, second in combinations(datasets, 2) if first.split != second.split]
     for first, second in pairs:
@@ -77,6 +78,11 @@ def check_overlap(splits: Splits, policy: OverlapPolicy = "warn") -> list[str]:
             raise UserError(f"{text}. Split the data differently, or pass --overlap=allow")
         warnings.append(f"{text}.")
     return warnings
+
+
+def _has_samples(dataset: Any) -> bool:
+    can_be_indexed = hasattr(dataset, "__getitem__") or hasattr(dataset, "__getitems__")
+    return can_be_indexed and hasattr(dataset, "__len__") and len(dataset) > 0
 
 
 def _refuse_shared(first: _Named, second: _Named) -> None:

@@ -36,10 +36,10 @@ class Predictions:
         return len(next(iter(self.columns.values()), ()))
 
     def to_csv(self, class_names: tuple[str, ...] = (), left_out: tuple[str, ...] = ()) -> str:
-        """The rows as CSV, but for the columns `left_out`; classes also by name where they have one."""
+        """The rows as CSV, but for the columns `left_out` and for images; classes also by name where they have one."""
         columns: dict[str, list[Any]] = {}
         for name, values in self.columns.items():
-            if name in left_out:
+            if name in left_out or values.ndim > 2:
                 continue
             rows = values.reshape(len(values), -1)
             for number in range(rows.shape[1]):

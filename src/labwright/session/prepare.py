@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from labwright.args import ExperimentArgs, RunOptions, UserError
 from labwright.args.options import DEBUG_EPOCHS
-from labwright.datasets import Splits
+from labwright.datasets import Splits, check_overlap
 from labwright.runs import Artifacts, check_writable, run_parent
 from labwright.train import BestTracker, EarlyStopping, Position
 
@@ -45,7 +45,7 @@ def prepare(experiment: "BareExperiment[ExperimentArgs]", options: RunOptions) -
     experiment.test_metrics, experiment.plots, experiment.prediction_files = {}, [], {}
     experiment.seed_everything(args.seed)
     experiment.splits = _datasets(experiment)
-    experiment.warnings = list(experiment.splits.warnings)
+    experiment.warnings = [*experiment.splits.warnings, *check_overlap(experiment.splits, options.overlap)]
     experiment.best_metric = choose_best_metric(experiment)
     if experiment.best_metric is None and options.stage == "train" and experiment.num_epochs:
         experiment.warnings.append("no validation set decides: the last epoch's weights are kept")
@@ -71,6 +71,10 @@ def _refuse_unused(experiment: "BareExperiment[ExperimentArgs]") -> None:
 
 def _datasets(experiment: "BareExperiment[ExperimentArgs]") -> Splits:
     options = experiment.options
+    if options.stage != "train" and "from_checkpoint" not in experiment.uses:
+        raise UserError(
+            f"--mode={options.stage}: {experiment.args.experiment_id} keeps no weights to {options.stage} with"
+        )
     splits = experiment.build_datasets()
     for name in (*splits.train, *splits.val, *splits.test):
         if not re.fullmatch(r"\w[\w.-]*", name):

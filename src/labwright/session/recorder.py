@@ -162,6 +162,7 @@ class Recorder:
         self.terminal.line("  ".join(facts))
         train = [results[split] for split in self.experiment.splits.train if split in results]
         self._loss = next((metrics["loss"] for metrics in train if "loss" in metrics), math.nan)
+        self._epoch_started = time.perf_counter()
         if self.experiment.best_metric is not None:
             value = self.experiment.deciding_value(results)
             if value is not None:

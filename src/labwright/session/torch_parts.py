@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from labwright.args import ExperimentArgs, UserError
 from labwright.args.options import DEBUG_BATCHES
-from labwright.datasets import Dataset, check_overlap, get_sample, limit
+from labwright.datasets import Dataset, get_sample, limit
 from labwright.runs import resolve_checkpoint
 from labwright.train import (
     EMA,
@@ -40,7 +40,7 @@ def build_torch_parts(experiment: "Experiment[ExperimentArgs]") -> None:
         flag = "--only_test" if options.only_test else f"--mode={options.stage}"
         raise UserError(f"{flag} needs weights: add --from_checkpoint=PATH (a file or a run directory)")
     experiment.device = choose_device(experiment.machine.use_cuda)
-    _prepare_data(experiment)
+    _limit_data(experiment)
     if trains and not experiment.splits.train:
         raise UserError(f"{experiment.splits.name}: there is no training set")
     seed_everything(args.seed)
@@ -85,10 +85,9 @@ def _build_stepper(experiment: "Experiment[ExperimentArgs]", train: Mapping[str,
         )
 
 
-def _prepare_data(experiment: "Experiment[ExperimentArgs]") -> None:
-    """Check that no two splits share samples, and keep as many samples as are asked for."""
+def _limit_data(experiment: "Experiment[ExperimentArgs]") -> None:
+    """Keep as many samples as are asked for."""
     args, options, splits = experiment.args, experiment.options, experiment.splits
-    experiment.warnings += check_overlap(splits, options.overlap)
     train = splits.train
     if args.limit_train_samples is not None:
         train = _limited(train, args.limit_train_samples)
@@ -100,9 +99,7 @@ def _prepare_data(experiment: "Experiment[ExperimentArgs]") -> None:
         )
     experiment.splits = splits
     _check_noise(experiment)
-    if options.predict_input is not None:
-        inputs = experiment.build_inputs(options.predict_input)
-        experiment.splits = replace(splits, test={"inputs": inputs})
+    experiment.take_inputs()
 
 
 def _limited(sets: Mapping[str, Dataset], num_samples: int) -> dict[str, Dataset]:

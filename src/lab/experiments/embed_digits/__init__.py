@@ -1,0 +1,1 @@
+"""Handwritten digits by their neighbours in an embedding; nothing is trained."""

@@ -1,0 +1,1 @@
+"""Handwritten digits with a network in JAX; needs no PyTorch."""

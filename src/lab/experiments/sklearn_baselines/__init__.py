@@ -1,0 +1,1 @@
+"""Classifiers of scikit-learn, compared on several datasets; needs no PyTorch."""
