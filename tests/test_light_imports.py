@@ -6,8 +6,22 @@ from pathlib import Path
 
 import pytest
 
+from lab.registry import EXPERIMENTS
+
 ROOT = Path(__file__).resolve().parent.parent
-HEAVY = ("torch", "numpy", "matplotlib", "wandb", "sklearn", "tensorboard", "datasets", "safetensors", "tqdm")
+HEAVY = (
+    "torch",
+    "jax",
+    "torchmetrics",
+    "numpy",
+    "matplotlib",
+    "wandb",
+    "sklearn",
+    "tensorboard",
+    "datasets",
+    "safetensors",
+    "tqdm",
+)
 SCRIPT = f"""
 import runpy, sys
 sys.argv = sys.argv[1:]
@@ -24,7 +38,7 @@ print("heavy", [name for name in {HEAVY} if name in sys.modules])
     [
         ([], 0),
         (["--help"], 0),
-        (["--experiment_id=mnist", "--help"], 0),
+        *((["--experiment_id=" + name, "--help"], 0) for name in EXPERIMENTS),
         (["--experiment_id=mnist", "--model=cnn", "--optimizer=sgd", "--help"], 0),
         (["--experiment_id=mnist", "--print_config"], 0),
         (["--experiment_id=mnist", "--epochz=1"], 2),
@@ -51,6 +65,8 @@ def test_command_leaves_heavy_libraries_alone(tmp_path: Path, argv: list[str], c
         "from labwright.optimizers import AdamArgs, OptimizerUnion",
         "import labwright.runs",
         "import labwright.cli",
+        "from labwright import run, BareExperiment, Hook",
+        "from labwright.loop import NestedLoop",
     ],
 )
 def test_import_leaves_heavy_libraries_alone(statement: str) -> None:
