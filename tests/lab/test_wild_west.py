@@ -20,6 +20,26 @@ def test_digits_by_hand_learns_the_digits(tmp_path: Path, monkeypatch: pytest.Mo
     assert runpy.run_path(str(WILD_WEST / "digits_by_hand.py"))["main"]() > 0.9
 
 
+@pytest.mark.usefixtures("no_pictures")
+def test_teacher_student_chains_runs_by_what_they_leave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    accuracies = runpy.run_path(str(WILD_WEST / "teacher_student.py"))["main"](epochs=20)
+    assert [path.name for path in tmp_path.iterdir()] == ["results"]
+    runs = [path.parent for path in tmp_path.glob("results/few_labels/*/log.txt")]
+    teacher, labels, student, fine_tuned = sorted(runs, key=lambda run: (run / "log.txt").stat().st_mtime_ns)
+    pseudo_labels = labels / "predictions" / "unlabelled.csv"
+    header, *rows = pseudo_labels.read_text().splitlines()
+    assert header == "index,prediction,confidence" and len(rows) == 1208
+    assert f"from_checkpoint: {teacher}" in (labels / "args.yaml").read_text()
+    assert f"pseudo_labels: {pseudo_labels}" in (student / "args.yaml").read_text()
+    assert f"from_checkpoint: {student}" in (fine_tuned / "args.yaml").read_text()
+    assert accuracies["student"] > accuracies["teacher"] > 0.5
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in told[1:]] == list(accuracies) == ["teacher", "student", "fine-tuned"]
+
+
 def test_the_notebook_is_stored_without_outputs() -> None:
     cells = [cell for cell in nbformat.read(NOTEBOOK, as_version=4).cells if cell.cell_type == "code"]
     assert cells and not any(cell.outputs or cell.execution_count for cell in cells)

@@ -1,0 +1,1 @@
+"""A pole to be balanced on a cart: reinforcement learning, where episodes are the batches."""

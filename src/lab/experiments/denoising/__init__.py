@@ -1,0 +1,1 @@
+"""Noisy digits made clean."""

@@ -1,0 +1,1 @@
+"""Digits out of noise: a generator against a critic."""

@@ -1,0 +1,1 @@
+"""Shapes found over digits, pixel by pixel."""

@@ -1,0 +1,1 @@
+"""Handwritten digits of which few are labelled; an averaged teacher labels the others."""
