@@ -42,7 +42,7 @@ class InAnotherProcess(Hook[WatchedDigits]):
 @pytest.fixture
 def train(tmp_path: Path) -> Callable[..., Any]:
     def train(kind: type[Experiment[DigitsArgs]], epochs: int) -> Experiment[DigitsArgs]:
-        args = DigitsArgs(experiment_id="digits", epochs=epochs, model=MLPArgs(hidden_sizes=[16]))
+        args = DigitsArgs(experiment_id="digits", epochs=epochs, model=MLPArgs(hidden_sizes=[16]), ema_decay=0.9)
         experiment = kind(args, MachineConfig(results_dir=tmp_path / "results", use_cuda=False))
         experiment.run(RunOptions(predictions="none"))
         return experiment

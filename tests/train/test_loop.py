@@ -211,7 +211,8 @@ def test_loss_that_is_not_finite_stops_before_it_is_recorded(
 def test_state_of_a_finished_epoch_is_everything_the_next_depends_on(trained: Callable[..., Trainee]) -> None:
     state = trained(epochs=2, early_stopping_patience=3).state_dict()
     assert state.keys() == {
-        *("model", "optimizers", "schedulers", "stepper", "rng", "position", "best", "early_stopping")
+        *("model", "returns_average", "optimizers", "schedulers", "stepper", "rng", "position", "best"),
+        "early_stopping",
     }
     assert state["position"]["epoch"] == 2 and state["best"] == {"value": 1.0, "epoch": 1}
 

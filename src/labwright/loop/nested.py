@@ -94,7 +94,7 @@ class NestedLoop:
             self.run_dataset()
         means = {key: total / weight for key, (total, weight) in self._sums.items() if weight}
         scalars = {key: float(mean) for key, mean in means.items() if getattr(mean, "ndim", 0) == 0}
-        self.dataset_metrics = means | scalars | self.dataset_metrics
+        self.dataset_metrics = self.dataset_metrics | means | scalars | self.dataset_metrics
         for hook in reversed(self.hooks):
             hook.on_dataset_end(self)
         self.on_dataset_end()

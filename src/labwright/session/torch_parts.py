@@ -159,6 +159,7 @@ def torch_state(experiment: "Experiment[ExperimentArgs]") -> dict[str, Any]:
     """Everything that the next epoch depends on, in tensors and JSON values."""
     return {
         "model": experiment.model.state_dict(),
+        "returns_average": experiment.ema is not None and experiment.args.use_ema_weights,
         "optimizers": state_of(experiment.optimizers),
         "schedulers": state_of(experiment.schedulers),
         "stepper": experiment.stepper.state_dict(),

@@ -88,7 +88,11 @@ def _from_safetensors(path: Path, content: bytes) -> Any:
         return tensors
     state = read_state(tensors, metadata, where=f"{path}: ")
     part = state.get("model") if isinstance(state, dict) else state
-    return part if isinstance(part, dict) else state
+    if not isinstance(part, dict):
+        return state
+    if state.get("returns_average"):  # what the run validates and returns is the average
+        part |= state["stepper"]["optimizers"][0]["ema"]["averages"]
+    return part
 
 
 def _from_torch(path: Path, content: bytes) -> Any:
