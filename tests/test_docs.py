@@ -13,18 +13,25 @@ import runpy
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import pytest
 from pydantic.fields import FieldInfo
 
-from labwright import Args, Experiment, ExperimentArgs, MachineConfig, RunOptions
-from labwright.datasets import DatasetUnion
-from labwright.models import ModelUnion
+import labwright.datasets
+import labwright.metrics
+import labwright.runs.plots
+from lab.experiments.digits import DigitsArgs
+from lab.registry import EXPERIMENTS
+from labwright import Args, Experiment, ExperimentArgs, Hook, MachineConfig, RunOptions, RunResult
+from labwright.datasets import DatasetArgs
+from labwright.models import MLPArgs, ModelUnion
 from labwright.optimizers import OptimizerUnion
 from labwright.schedulers import SchedulerUnion
+from labwright.train import Stepper
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -40,6 +47,7 @@ NOT_RUN = {
     "conda env create -f environment.yaml && conda activate labwright": "environment.yaml",
     'pip install -e ".[tensorboard]" -c constraints.txt': "constraints.txt",
     'pip install -e ".[huggingface]" -c constraints.txt': "constraints.txt",
+    'pip install -e ".[metrics]" -c constraints.txt': "constraints.txt",
     "tensorboard --logdir results": "pyproject.toml",
     "pip install lightning 'jsonargparse[signatures]' hydra-core transformers accelerate": "docs/comparison.md",
 }
@@ -236,30 +244,90 @@ def test_an_experiment_is_added_in_under_60_lines() -> None:
     assert len(rings.splitlines()) + len(added) < 60
 
 
-def test_the_page_of_flags_is_current() -> None:
+def test_what_is_made_by_make_docs_is_current() -> None:
     generate = runpy.run_path(str(ROOT / "docs" / "generate.py"))
-    assert (ROOT / "docs" / "flags.md").read_text(encoding="utf-8") == generate["page"](), "run `make docs`"
+    for page, text in generate["pages"]().items():
+        assert page.read_text(encoding="utf-8") == text, "run `make docs`"
 
 
 def test_every_argument_is_explained_on_some_page() -> None:
-    written = " ".join(page.read_text() for page in PAGES if page.parent.name == "docs")
     stock: list[type[Args]] = [ExperimentArgs, MachineConfig, RunOptions]
-    for union in (ModelUnion, DatasetUnion, OptimizerUnion, SchedulerUnion):
+    for union in (ModelUnion, OptimizerUnion, SchedulerUnion):
         stock += get_args(union)
+    stock += [made for name in dir(labwright.datasets) if is_args(made := getattr(labwright.datasets, name))]
     missing = [
         f"{model.__name__}.{name}"
         for model in stock
         for field, info in model.model_fields.items()
-        if not re.search(rf"\b{(name := _flag(field, info))}\b", written)
+        if not re.search(rf"\b{(name := _flag(field, info))}\b", written("*.md"))
     ]
     assert not missing
+
+
+def is_args(made: object) -> bool:
+    return isinstance(made, type) and issubclass(made, DatasetArgs)
 
 
 def _flag(name: str, field: FieldInfo) -> str:
     return field.validation_alias if isinstance(field.validation_alias, str) else name
 
 
-def test_every_step_event_and_attribute_of_an_experiment_is_explained() -> None:
-    written = (ROOT / "docs" / "experiments.md").read_text()
-    names = [name for name in (*vars(Experiment), *Experiment.__annotations__) if not name.startswith("_")]
-    assert [name for name in names if not re.search(rf"`{name}[`(]", written)] == []
+def written(pages: str) -> str:
+    """All that the pages of docs/ named like this say."""
+    return "\n".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob(pages))
+
+
+def unexplained(names: Iterable[str], pages: str) -> set[str]:
+    """Those of the public names that never stand on these pages as code, alone or with arguments."""
+    text = written(pages)
+    return {name for name in names if not name.startswith("_") and not re.search(rf"[`.]{name}[`(]", text)}
+
+
+def test_every_rung_event_and_attribute_of_an_experiment_is_explained() -> None:
+    bases = [base for base in Experiment.__mro__ if base.__module__.startswith("labwright.")]
+    names = {name for base in bases for name in (*vars(base), *vars(base).get("__annotations__", {}))}
+    assert not unexplained(names, "experiments.md") & unexplained(names, "loop.md") & unexplained(names, "training.md")
+    assert not unexplained([*vars(Hook), *RunResult.__annotations__], "experiments.md")
+
+
+def test_the_drawing_of_an_experiment_is_in_the_order_of_what_happens(tmp_path: Path) -> None:
+    drawing = next(block.text for block in blocks(ROOT / "docs" / "experiments.md") if block.language == "text")
+    in_time = re.sub(r".* validation: .*", "", drawing)  # the other way that a batch can go
+    words = dict.fromkeys(re.findall(r"[a-z_]+", in_time))
+    drawn = [word for word in words if callable(getattr(Experiment, word, None))]
+    called: list[str] = []
+
+    def told(name: str) -> Callable[..., Any]:
+        def method(self: Any, *given: Any, **named: Any) -> Any:
+            called.append(name)
+            return getattr(super(Watched, self), name)(*given, **named)
+
+        return method
+
+    Watched = type("Watched", (Experiment,), {name: told(name) for name in drawn})
+    worst = {"best_model_metric": "accuracy", "minimize_best_model_metric": True}  # so that an earlier epoch is best
+    args = DigitsArgs(epochs=2, model=MLPArgs(hidden_sizes=[8]), **worst)
+    Watched(args, MachineConfig(results_dir=tmp_path, use_cuda=False)).run()
+    assert list(dict.fromkeys(called)) == drawn
+
+
+def test_what_others_build_upon_is_explained() -> None:
+    for room in (labwright.datasets, labwright.metrics, labwright.runs.plots):
+        names = [name for name in dir(room) if not is_args(getattr(room, name))]
+        assert not unexplained(names, "*.md"), room.__name__
+    assert not unexplained(vars(Stepper), "training.md")
+
+
+def test_the_readme_lists_the_experiments_that_there_are() -> None:
+    readme = PAGES[0].read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| \[`(\w+)`\]\(src/([\w/]+)\.py\) \|", readme, flags=re.MULTILINE))
+    assert list(listed) == list(EXPERIMENTS)
+    for experiment_id, place in EXPERIMENTS.items():
+        package = place.partition(":")[0].removesuffix(".args").replace(".", "/")
+        assert listed[experiment_id] in (package, f"{package}/experiment")
+
+
+def test_the_readme_names_every_extra() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    readme = PAGES[0].read_text(encoding="utf-8")
+    assert [extra for extra in extras if f"`{extra}`" not in readme] == []

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 from labwright.args import ExperimentArgs, MachineConfig, RunOptions, UserError
 from labwright.args.options import DEBUG_BATCHES
 from labwright.loop import Hook, NestedLoop
+from labwright.loop.nested import NOT_STOPPED
 
 if TYPE_CHECKING:
     from labwright.datasets import Dataset, Splits
@@ -34,7 +35,7 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
     """An experiment described by its args. Making one touches no disk; `run()` acts."""
 
     uses: ClassVar[frozenset[str]] = frozenset()
-    """The fields of ExperimentArgs that this experiment honours beyond those that all do: the others are refused."""
+    """The fields of ExperimentArgs and RunOptions that it honours beyond those that all do: the others are refused."""
 
     splits: "Splits"
     loaders: dict[str, Any]
@@ -81,6 +82,8 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
     @property
     def result(self) -> "RunResult":
         """What the run has come to so far."""
+        if not hasattr(self, "recorder"):
+            raise UserError(f"{self.args.experiment_id} has no result: it was not run, or its last run was refused")
         from labwright.session import build_result
 
         return build_result(cast("BareExperiment[ExperimentArgs]", self))
@@ -161,7 +164,7 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
     def batches(self, dataset: Any) -> Iterable[Any]:
         """The batches of a dataset, their progress shown."""
         limited = islice(dataset, DEBUG_BATCHES) if self.options.debug else dataset
-        num_batches = getattr(dataset, "num_batches", None) or (len(dataset) if hasattr(dataset, "__len__") else None)
+        num_batches = len(dataset) if hasattr(dataset, "__len__") else None
         if num_batches is not None and self.options.debug:
             num_batches = min(num_batches, DEBUG_BATCHES)
         return self.recorder.watch(limited, num_batches, self.dataset_name)
@@ -180,7 +183,7 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
         """A pass over every dataset, then what follows from the metrics, in an order that matters."""
         self.position.epoch = self.epoch
         super().run_epoch()
-        value = self.deciding_value(self.epoch_metrics)
+        value = None if self.is_stopped("epoch") else self.deciding_value(self.epoch_metrics)
         self.step_schedulers(value)
         is_best = value is not None and self.best.update(value, self.epoch)
         stops = value is not None and self.early_stopping is not None and self.early_stopping.update(value)
@@ -197,11 +200,17 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
 
         self.seed_everything(derive_seed(self.args.seed, "pass", self.epoch, name))
         metrics = super().pass_over(name, dataset)
-        return {key: value for key, value in metrics.items() if isinstance(value, int | float)}
+        return {key: float(value) for key, value in metrics.items() if getattr(value, "ndim", 0) == 0}
 
     def evaluate(self, names: Iterable[str]) -> dict[str, dict[str, float]]:
-        """The metrics of these datasets, as they are now."""
-        return {name: self.pass_over(name, self.loaders[name]) for name in names}
+        """The metrics of these datasets, with everything as it is now; a stop ends it after the dataset in hand."""
+        results: dict[str, dict[str, float]] = {}
+        for name in names:
+            results[name] = self.pass_over(name, self.loaders[name])
+            if self.is_stopped("epoch"):
+                break
+        self._stopped_at = NOT_STOPPED
+        return results
 
     def deciding_value(self, results: Mapping[str, Mapping[str, float]]) -> float | None:
         """The value of the best-model metric among the results; None where it is not."""

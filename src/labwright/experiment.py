@@ -20,7 +20,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
-from labwright.args import ExperimentArgs, UserError
+from labwright.args import ExperimentArgs, RunOptions, UserError
 from labwright.bare import BareExperiment
 from labwright.train.loop import TrainLoop
 
@@ -49,7 +49,7 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
     method is not overridden.
     """
 
-    uses: ClassVar[frozenset[str]] = frozenset(ExperimentArgs.model_fields)
+    uses: ClassVar[frozenset[str]] = frozenset({*ExperimentArgs.model_fields, *RunOptions.model_fields})
     device: "torch.device"
 
     @property
@@ -117,7 +117,7 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
         if not self.args.metrics:
             if self.args.metric_inputs:
                 raise UserError("--metric_inputs says what the metrics of --metrics read; choose some")
-            return metrics_for(self.splits.task)
+            return metrics_for(self.splits.task, threshold=self.threshold)
         return build_metrics(
             self.args.metrics,
             num_outputs=self.splits.num_outputs,

@@ -57,7 +57,7 @@ def registry_of_project() -> Registry:
     module, _, name = str(entry).partition(":")
     if not name:
         raise UserError(f'{path}: needs [tool.labwright] registry = "package.module:NAME"')
-    sys.path[:0] = [str(path.parent / "src"), str(path.parent)]
+    sys.path[:0] = [folder for folder in (str(path.parent / "src"), str(path.parent)) if folder not in sys.path]
     try:
         return as_registry(getattr(import_module(module), name))
     except (ModuleNotFoundError, AttributeError) as error:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from labwright.args import UserError
-from labwright.metrics import GROUPS, Metric, build_metrics, join_metrics, metrics_for
+from labwright.metrics import GROUPS, Metric, build_metrics
 
 Measure = Callable[..., dict[str, float]]
 
@@ -114,13 +114,6 @@ def test_each_class_gives_its_name_to_its_metric_where_that_will_do(
     assert names_of(build_metrics(chosen, num_outputs=2, class_names=class_names)) == expected
 
 
-def test_a_chosen_metric_takes_the_place_of_the_stock_metric_of_its_name() -> None:
-    chosen = build_metrics({"multiclass_classification": ["f1_macro", "accuracy"]}, num_outputs=3)
-    joined = join_metrics(metrics_for("classification"), chosen)
-    assert joined == [chosen[1], chosen[0]]
-    assert names_of(join_metrics(metrics_for("regression"), chosen)) == ["mse", "mae", "f1_macro", "accuracy"]
-
-
 def test_inputs_name_the_outputs_or_batch_keys_that_are_read(measure: Measure) -> None:
     clean, noisy = torch.rand(9, 1, 8, 8), torch.rand(9, 1, 8, 8)
     outputs, batch = {"restored": clean}, {"clean": clean, "target": noisy}
@@ -172,7 +165,7 @@ import sys
 sys.modules["torchmetrics"] = None
 import torch
 from labwright.metrics import *
-MetricSet([*metrics_for("classification"), *metrics_for("regression"), Perplexity(), BestThreshold()])
+MetricSet([*metrics_for("classification"), *metrics_for("regression"), Perplexity()])
 choose_threshold(torch.rand(2), torch.tensor([0, 1]))
 print(build_metrics({}, num_outputs=1))
 """

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from labwright.args import UserError
-from labwright.metrics import build_metrics, positive_probability
+from labwright.metrics import build_metrics
 
 Measure = Callable[..., dict[str, float]]
 LOGITS = torch.tensor([-2.0, 0.5, 3.0, -0.1, 1.0])
@@ -37,13 +37,6 @@ def test_binary_predictions_come_in_many_shapes(
 def test_half_precision_logits_are_judged_in_single_precision(measure: Measure) -> None:
     for logits in (LOGITS.bfloat16(), torch.stack([LOGITS.roll(1), LOGITS], dim=1).bfloat16()):
         assert measure(NAMES, {"logits": logits}, LABELS) == measure(NAMES, {"logits": logits.float()}, LABELS)
-
-
-def test_probabilities_are_what_the_threshold_is_compared_with() -> None:
-    two = torch.stack([torch.ones(5), LOGITS + 1], dim=1)
-    for logits in (LOGITS, LOGITS[:, None], two):
-        torch.testing.assert_close(positive_probability(logits), LOGITS.sigmoid())
-    assert positive_probability(two.softmax(1), is_probability=True).tolist() == two.softmax(1)[:, 1].tolist()
 
 
 def test_logits_of_sequences_have_their_classes_last(measure: Measure) -> None:

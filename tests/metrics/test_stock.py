@@ -2,9 +2,19 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, mean_absolute_error, mean_squared_error
 
-from labwright.metrics import Accuracy, MeanAbsoluteError, MeanSquaredError, Metric, Perplexity, metrics_for
+from labwright.metrics import (
+    Accuracy,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    Metric,
+    Perplexity,
+    metrics_for,
+    positive_probability,
+)
 
 
 def over_batches(metric: Metric, key: str, outputs: torch.Tensor, targets: torch.Tensor, batch_size: int = 7) -> float:
@@ -28,6 +38,42 @@ def test_accuracy_does_not_depend_on_the_weight_of_the_loss() -> None:
     metric = Accuracy()
     metric.update({"logits": torch.eye(2)}, {"target": torch.tensor([0, 0])}, weight=17.5)
     assert metric.compute() == 0.5
+
+
+@given(st.lists(st.tuples(st.floats(-9, 9), st.booleans()), min_size=1, max_size=30), st.sampled_from([None, 0.2, 0.9]))
+@settings(deadline=None, max_examples=50)
+def test_accuracy_of_two_classes_is_that_of_scikit_learn_at_the_threshold_in_every_shape(
+    samples: list[tuple[float, bool]], threshold: float | None
+) -> None:
+    yes, target = torch.tensor([value for value, _ in samples]), torch.tensor([label for _, label in samples]).long()
+    expected = accuracy_score(target, yes.sigmoid() > (threshold or 0.5))
+    single = yes[:, None]
+    for logits, label in ((yes, target), (single, target), (single, target.float()[:, None]), (single.double(), target)):
+        assert over_batches(Accuracy(threshold), "logits", logits, label) == pytest.approx(expected)
+    two = torch.stack([torch.zeros(len(yes)), yes], dim=1)
+    if threshold is not None:
+        assert over_batches(Accuracy(threshold), "logits", two, target) == pytest.approx(expected)
+    assert over_batches(Accuracy(), "logits", two, target) == accuracy_score(target, two.argmax(1))
+
+
+def test_one_logit_is_not_taken_for_the_only_class() -> None:
+    """argmax over one column calls everything class 0."""
+    [accuracy] = metrics_for("classification")
+    assert over_batches(accuracy, "logits", torch.tensor([[3.0], [-2.0], [1.0]]), torch.tensor([1, 0, 1])) == 1.0
+
+
+def test_threshold_leaves_several_classes_alone() -> None:
+    logits, target = torch.randn(50, 3), torch.randint(0, 3, (50,))
+    [accuracy] = metrics_for("classification", threshold=0.9)
+    assert over_batches(accuracy, "logits", logits, target) == accuracy_score(target, logits.argmax(1))
+
+
+def test_probability_of_yes_comes_from_every_shape_of_logits() -> None:
+    yes = torch.tensor([-2.0, 0.5, 3.0])
+    two = torch.stack([torch.ones(3), yes + 1], dim=1)
+    for logits in (yes, yes[:, None], two, two.bfloat16()):
+        torch.testing.assert_close(positive_probability(logits), yes.sigmoid())
+    torch.testing.assert_close(positive_probability(two.expand(4, 3, 2)), yes.sigmoid().expand(4, 3))
 
 
 @pytest.mark.parametrize("columns", [1, 3])

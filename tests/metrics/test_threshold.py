@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from labwright.args import UserError
-from labwright.metrics import BestThreshold, build_metrics, choose_threshold
+from labwright.metrics import build_metrics, choose_threshold, positive_probability
 
 SCORE = {"f1": sk.f1_score, "accuracy": sk.accuracy_score, "balanced_accuracy": sk.balanced_accuracy_score}
 few_values = st.sampled_from([0.0, 0.25, 0.5, 0.500000001, 0.75, 1.0])
@@ -82,27 +82,23 @@ def test_unknown_criterion_is_refused_with_the_known_ones() -> None:
         choose_threshold(np.array([0.0, 1.0]), np.array([0, 1]), "F1")
 
 
-def test_threshold_of_one_pass_is_the_best_for_the_metric_of_another() -> None:
-    logits, labels = torch.randn(200), torch.rand(200).round()
-    logits += labels * 2 - 3
-    chooser = BestThreshold("f1")
-    for place in torch.arange(200).split(7):
-        chooser.update({"logits": logits[place]}, {"target": labels[place, None]}, weight=7)
-    threshold = chooser.compute()
+def test_samples_that_cross_entropy_ignores_do_not_count() -> None:
+    scores, targets = torch.tensor([0.1, 0.2, 0.6, 0.9, 0.99]), torch.tensor([0, 0, 1, 1, -100])
+    assert choose_threshold(scores, targets) == choose_threshold(scores[:4], targets[:4])
+
+
+@pytest.mark.parametrize("num_columns", [0, 1, 2])
+def test_chosen_threshold_is_the_best_for_the_metrics_of_the_same_logits(num_columns: int) -> None:
+    yes, labels = torch.randn(200), torch.rand(200).round().long()
+    yes += labels * 2 - 3
+    logits = [yes, yes[:, None], torch.stack([torch.ones(200), yes + 1], dim=1)][num_columns]
+    probability = positive_probability(logits)
+    threshold = choose_threshold(probability, labels, "f1")
 
     def f1(threshold: float) -> float:
         [metric] = build_metrics({"binary_classification": ["f1"]}, num_outputs=1, threshold=threshold)
         metric.update({"logits": logits}, {"target": labels}, weight=200)
         return metric.compute()
 
-    assert f1(threshold) == pytest.approx(max(f1(other) for other in logits.sigmoid().tolist()))
+    assert f1(threshold) == pytest.approx(max(f1(other) for other in probability.tolist()))
     assert f1(threshold) > f1(0.5)
-
-
-def test_one_class_has_no_best_threshold() -> None:
-    chooser = BestThreshold(inputs={"preds": "score"})
-    assert math.isnan(chooser.compute())
-    chooser.update({"score": torch.ones(3)}, {"target": torch.tensor([1, 1, -100])}, weight=3)
-    assert math.isnan(chooser.compute())
-    chooser.update({"score": torch.zeros(1)}, {"target": torch.tensor([0])}, weight=1)
-    assert 0.5 < chooser.compute() < 0.8

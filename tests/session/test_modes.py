@@ -54,6 +54,8 @@ def test_mode_without_weights_is_refused(make: Callable[..., Any], tmp_path: Pat
 def test_modes_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(ValueError, match="only_test is mode=test"):
         RunOptions(mode="predict", only_test=True)
+    with pytest.raises(ValueError, match="mode=predict writes predictions"):
+        RunOptions(mode="predict", predictions="none")
     with pytest.raises(ValueError, match="predict_input needs mode=predict"):
         RunOptions(predict_input=Path("images"))
 
@@ -117,4 +119,68 @@ def test_unknown_metric_or_group_lists_the_known_ones(
 ) -> None:
     with pytest.raises(UserError, match=said):
         make(**fields).run()
+    assert not (tmp_path / "results").exists()
+
+
+def test_predict_mode_decides_by_the_threshold_that_the_run_chose(make: Callable[..., Any]) -> None:
+    fields = {"optimizer": {"kind": "sgd", "learning_rate": 1e-3}, "threshold_metric": "f1"}
+    trained = make(**fields).run()
+    predicted = make(**fields, from_checkpoint=str(trained.run_dir)).run(RunOptions(mode="predict"))
+    assert predicted.threshold == trained.threshold
+    assert rows(predicted.predictions["test"]) == rows(trained.predictions["test"])
+
+
+def test_predict_mode_that_fails_or_finds_nothing_is_no_success(make: Callable[..., Any], points: Any) -> None:
+    class Failing(points):
+        def predict_batch(self, batch: Any) -> Any:
+            raise RuntimeError("no decoder")
+
+    class Silent(points):
+        def predict_batch(self, batch: Any) -> Any:
+            return {}
+
+    trained = make().run(RunOptions(predictions="none"))
+    with pytest.raises(RuntimeError, match="no decoder"):
+        make(Failing, from_checkpoint=str(trained.run_dir)).run(RunOptions(mode="predict"))
+    with pytest.raises(UserError, match="points predicts nothing"):
+        make(Silent, from_checkpoint=str(trained.run_dir)).run(RunOptions(mode="predict"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"ema_every_n_steps": 2}, "ema_every_n_steps has no effect without ema_decay"),
+        ({"use_ema_weights": False}, "use_ema_weights has no effect without ema_decay"),
+        ({"early_stopping_delta": 0.1}, "early_stopping_delta has no effect without early_stopping_patience"),
+        ({"gradient_clipping": float("inf")}, "finite"),
+    ],
+)
+def test_setting_without_effect_is_refused(make: Callable[..., Any], fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        make(**fields)
+
+
+def test_metrics_of_another_task_are_refused_before_the_run(make: Callable[..., Any], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--metrics: segmentation does not fit points on a plane"):
+        make(metrics={"segmentation": ["dice"]}).run()
+    assert not (tmp_path / "results").exists()
+
+
+def test_threshold_without_two_classes_or_validation_is_refused_before_the_run(
+    make: Callable[..., Any], points: Any, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    class Three(points):
+        def build_datasets(self) -> Any:
+            return replace(super().build_datasets(), num_outputs=3)
+
+    class Unvalidated(points):
+        def build_datasets(self) -> Any:
+            return replace(super().build_datasets(), val={})
+
+    with pytest.raises(UserError, match="no classification into two classes"):
+        make(Three, threshold_metric="f1").run()
+    with pytest.raises(UserError, match="needs a validation set to choose the threshold"):
+        make(Unvalidated, threshold_metric="f1").run()
     assert not (tmp_path / "results").exists()

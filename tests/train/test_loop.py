@@ -12,7 +12,7 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from labwright import Experiment
-from labwright.args import ExperimentArgs, MachineConfig, RunOptions
+from labwright.args import ExperimentArgs, MachineConfig, RunOptions, UserError
 from labwright.datasets import Splits
 from labwright.metrics import Metric
 from labwright.train import Batch, Loss, NonFiniteLoss
@@ -259,3 +259,59 @@ def test_memory_does_not_grow_with_epochs_or_steps(trained: Callable[..., Traine
     num_steps = 120 * 3
     assert objects_later - objects < 120 / 2, "something is kept in each epoch"
     assert size_later - size < num_steps * 200, "something is kept in each step"  # a loss weighs more
+
+
+@pytest.mark.parametrize("level", ["dataset", "batch"])
+def test_stop_before_anything_was_trained_on_is_no_broken_loss(trained: Callable[..., Trainee], level: Any) -> None:
+    class Stopping(Trainee):
+        def on_batch_start(self) -> None:
+            if self.is_training:
+                self.stop(level)
+
+    experiment = trained(Stopping, epochs=1)
+    assert experiment.position.step == 0
+    assert experiment.epoch_metrics == {"train": {}, "val": {"loss": 1.0}}
+
+
+def test_run_batch_may_be_replaced_whole(trained: Callable[..., Trainee]) -> None:
+    class Own(Trainee):
+        def run_batch(self) -> None:
+            self.batch_metrics["loss"] = torch.tensor(float(len(self.batch["input"])))
+            self.batch_weight = len(self.batch["input"])
+
+    assert trained(Own, epochs=1).epoch_metrics["train"] == {"loss": pytest.approx((16 + 16 + 4) / 10)}
+
+
+def test_setting_that_a_step_of_ones_own_leaves_without_effect_is_named(trained: Callable[..., Trainee]) -> None:
+    class OwnStep(Trainee):
+        def train_batch(self, batch: Batch) -> Loss:
+            loss = self.compute_loss(batch)
+            self.optimizer.zero_grad()
+            loss.value.backward()
+            self.optimizer.step()
+            return loss.detach()
+
+    assert trained(OwnStep, epochs=1).position.step == 3
+    with pytest.raises(UserError, match="--ema_decay: OwnStep.train_batch takes its steps itself"):
+        trained(OwnStep, epochs=1, ema_decay=0.5)
+
+
+def test_loader_may_be_torchs_own(trained: Callable[..., Trainee]) -> None:
+    class Torchs(Trainee):
+        def build_loader(self, dataset: Any, name: str, *, training: bool) -> Any:
+            return torch.utils.data.DataLoader(dataset, batch_size=5)
+
+    experiment = trained(Torchs, epochs=2)
+    assert experiment.position.step == 4 and experiment.position.num_samples == 20
+
+
+def test_training_without_an_optimizer_is_refused_before_the_run(
+    trained: Callable[..., Trainee], tmp_path: Path
+) -> None:
+    class Without(Trainee):
+        def build_optimizers(self) -> dict[str, torch.optim.Optimizer]:
+            return {}
+
+    with pytest.raises(UserError, match="gives no optimizer"):
+        trained(Without, epochs=1)
+    assert not list(tmp_path.iterdir())

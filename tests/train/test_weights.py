@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from labwright.train import (
+    EMA,
     CheckpointError,
+    Stepper,
     flatten_state,
     load_from_checkpoint,
     load_into,
@@ -196,6 +198,30 @@ def test_a_file_that_names_tied_weights_once_fits(tmp_path: Path) -> None:
     safetensors.torch.save_model(model, str(tmp_path / "tied.safetensors"))
     load_into(other, load_weights(tmp_path / "tied.safetensors"), "tied.safetensors")
     assert_same_weights(model, other)
+
+
+@pytest.mark.parametrize("returns_average", [True, False])
+def test_checkpoint_of_an_averaged_run_gives_all_names_of_tied_weights_what_the_run_returned(
+    tmp_path: Path, returns_average: bool
+) -> None:
+    model = Tied()
+    model.register_buffer("mask", torch.ones(3), persistent=False)  # averaged with the rest, but never saved
+    optimizer, stepper = torch.optim.SGD(model.parameters(), lr=0.5), Stepper(device=torch.device("cpu"))
+    ema = EMA(model, decay=0.5)
+    stepper.attach(optimizer, ema=ema)
+    stepper.update(model.decoder(model.encoder(torch.ones(2, 3))).square().mean(), optimizer)
+    state = {"model": model.state_dict(), "returns_average": returns_average, "stepper": stepper.state_dict()}
+    (tmp_path / "best.safetensors").write_bytes(flatten_state(state))
+    if returns_average:
+        ema.copy_to(model)
+    (tmp_path / "model.safetensors").write_bytes(model_bytes(model))
+
+    returned, other = load_weights(tmp_path / "model.safetensors"), Tied()
+    read = load_weights(tmp_path / "best.safetensors")
+    assert read.keys() == returned.keys() and all(value.equal(returned[name]) for name, value in read.items())
+    load_into(other, read, "best.safetensors")
+    assert other.decoder.weight is other.encoder.weight
+    assert_same_weights(other, model)
 
 
 def test_weights_take_the_precision_of_the_model() -> None:

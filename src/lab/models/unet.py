@@ -32,9 +32,10 @@ class UNet(nn.Module):
 
 
 def _block(num_inputs: int, num_outputs: int) -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(num_inputs, num_outputs, kernel_size=3, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(num_outputs, num_outputs, kernel_size=3, padding=1),
-        nn.ReLU(),
-    )
+    return nn.Sequential(*_convolution(num_inputs, num_outputs), *_convolution(num_outputs, num_outputs))
+
+
+def _convolution(num_inputs: int, num_outputs: int) -> list[nn.Module]:
+    """Its bias would be taken off again by the normalisation."""
+    convolution = nn.Conv2d(num_inputs, num_outputs, kernel_size=3, padding=1, bias=False)
+    return [convolution, nn.BatchNorm2d(num_outputs), nn.ReLU()]

@@ -1,7 +1,7 @@
 """`ExperimentArgs`: what can change weights or metrics. A run's identity, and the content of its args.yaml."""
 
 import re
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
@@ -10,6 +10,13 @@ from .base import Args
 
 if TYPE_CHECKING:
     from .machine import MachineConfig
+
+
+_NEEDS = {
+    "ema_decay": ("ema_warmup_steps", "ema_every_n_steps", "use_ema_weights"),
+    "early_stopping_patience": ("early_stopping_delta",),
+}
+"""Settings that mean nothing without another one."""
 
 
 class ExperimentArgs(Args):
@@ -41,10 +48,16 @@ class ExperimentArgs(Args):
         default=1, ge=1, description="Batches per optimizer step; their mean is that of one large batch."
     )
     gradient_clipping: float | None = Field(
-        default=None, gt=0, description="Largest norm of the gradients; larger ones are scaled down."
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Largest norm of the gradients; larger ones are scaled down.",
     )
     gradient_clipping_value: float | None = Field(
-        default=None, gt=0, description="Largest absolute value of each gradient; larger ones are cut."
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Largest absolute value of each gradient; larger ones are cut.",
     )
     max_skipped_steps: int = Field(
         default=0, ge=0, description="Steps in a row with a NaN or infinite loss or gradient that are skipped; 0: stop."
@@ -80,6 +93,17 @@ class ExperimentArgs(Args):
     constant_offset_sd: float = Field(
         default=0.0, ge=0, allow_inf_nan=False, description="SD of one Gaussian offset per training sample."
     )
+
+    @model_validator(mode="after")
+    def _nothing_is_said_in_vain(self) -> Self:
+        fields = ExperimentArgs.model_fields
+        for needed, names in _NEEDS.items():
+            if getattr(self, needed) is not None:
+                continue
+            for name in names:
+                if getattr(self, name) != fields[name].default:
+                    raise ValueError(f"{name} has no effect without {needed}")
+        return self
 
     def build(self, machine: "MachineConfig") -> Any:
         """The experiment which these args describe; imports of torch and of implementations belong in here."""

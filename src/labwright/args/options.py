@@ -53,6 +53,10 @@ class RunOptions(Args):
             raise ValueError("only_test is mode=test; leave one of the two out")
         if self.predict_input is not None and self.mode != "predict":
             raise ValueError("predict_input needs mode=predict")
+        if self.predictions == "none":
+            wanted = {"mode=predict": self.mode == "predict", "predict_on_train": self.predict_on_train}
+            for name in [name for name, is_wanted in wanted.items() if is_wanted]:
+                raise ValueError(f"{name} writes predictions, and predictions=none does not; leave one of the two out")
         return self
 
     @property

@@ -9,7 +9,7 @@ from .hook import Hook
 
 Level = Literal["experiment", "epoch", "dataset", "batch"]
 _DEPTH: dict[Level, int] = {"experiment": 0, "epoch": 1, "dataset": 2, "batch": 3}
-_NOT_STOPPED = 4
+NOT_STOPPED = 4
 
 
 class NestedLoop:
@@ -30,7 +30,7 @@ class NestedLoop:
     dataset_metrics: dict[str, Any]
     epoch_metrics: dict[str, dict[str, Any]]
     experiment_metrics: dict[int, dict[str, dict[str, Any]]]
-    _stopped_at = _NOT_STOPPED
+    _stopped_at = NOT_STOPPED
     _sums: dict[str, tuple[Any, float]]
 
     def datasets(self) -> Mapping[str, Any]:
@@ -43,7 +43,7 @@ class NestedLoop:
 
     def run_loop(self) -> None:
         """The whole loop, from `on_experiment_start` to `on_experiment_end`, or to `on_exception`."""
-        self._stopped_at, self.experiment_metrics, self.epoch_metrics = _NOT_STOPPED, {}, {}
+        self._stopped_at, self.experiment_metrics, self.epoch_metrics = NOT_STOPPED, {}, {}
         try:
             self.on_experiment_start()
             for hook in self.hooks:
@@ -74,8 +74,8 @@ class NestedLoop:
             self.on_epoch_end()
             self.experiment_metrics[self.epoch] = self.epoch_metrics
             if self._stopped_at == _DEPTH["epoch"]:
-                self._stopped_at = _NOT_STOPPED
-        self._stopped_at = _NOT_STOPPED
+                self._stopped_at = NOT_STOPPED
+        self._stopped_at = NOT_STOPPED
 
     def run_epoch(self) -> None:
         """A pass over each dataset."""
@@ -99,7 +99,7 @@ class NestedLoop:
             hook.on_dataset_end(self)
         self.on_dataset_end()
         if self._stopped_at == _DEPTH["dataset"]:
-            self._stopped_at = _NOT_STOPPED
+            self._stopped_at = NOT_STOPPED
         return self.dataset_metrics
 
     def run_dataset(self) -> None:
@@ -109,14 +109,14 @@ class NestedLoop:
             self.batch, self.batch_metrics, self.batch_weight = batch, {}, 1.0
             for tell in starts:
                 tell()
-            if self._stopped_at == _NOT_STOPPED:
+            if self._stopped_at == NOT_STOPPED:
                 self.run_batch()
             for tell in ends:
                 tell()
             self.collect_batch()
             if self._stopped_at <= _DEPTH["dataset"]:
                 break
-            self._stopped_at = _NOT_STOPPED
+            self._stopped_at = NOT_STOPPED
 
     def run_batch(self) -> None:
         """What to do with `self.batch`; sets `self.batch_metrics` and their `self.batch_weight`."""

@@ -9,22 +9,19 @@ if TYPE_CHECKING:
     from .base import WeightedMean as WeightedMean
     from .groups import GROUPS as GROUPS
     from .groups import build_metrics as build_metrics
-    from .groups import join_metrics as join_metrics
     from .metric_set import MetricSet as MetricSet
-    from .readings import positive_probability as positive_probability
     from .stock import Accuracy as Accuracy
     from .stock import MeanAbsoluteError as MeanAbsoluteError
     from .stock import MeanSquaredError as MeanSquaredError
     from .stock import Perplexity as Perplexity
     from .stock import metrics_for as metrics_for
-    from .threshold import BestThreshold as BestThreshold
+    from .stock import positive_probability as positive_probability
     from .threshold import choose_threshold as choose_threshold
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
             "Accuracy": ".stock",
-            "BestThreshold": ".threshold",
             "GROUPS": ".groups",
             "MeanAbsoluteError": ".stock",
             "MeanSquaredError": ".stock",
@@ -34,8 +31,7 @@ else:
             "WeightedMean": ".base",
             "build_metrics": ".groups",
             "choose_threshold": ".threshold",
-            "join_metrics": ".groups",
             "metrics_for": ".stock",
-            "positive_probability": ".readings",
+            "positive_probability": ".stock",
         },
     )

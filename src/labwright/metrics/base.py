@@ -78,6 +78,11 @@ def widest_float(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
+def at_least_single(values: Tensor) -> Tensor:
+    """In single precision, or double as it is."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
 def _zero(device: torch.device) -> Tensor:
     """A sum to start from."""
     # Made under inference_mode it could only be added to under inference_mode.

@@ -187,13 +187,6 @@ def build_metrics(
     return metrics
 
 
-def join_metrics(stock: "Sequence[Metric]", chosen: "Sequence[Metric]") -> "list[Metric]":
-    """Both; a chosen metric takes the place of a stock metric of the same name."""
-    by_name = {metric.name: metric for metric in stock}
-    by_name.update({metric.name: metric for metric in chosen})
-    return list(by_name.values())
-
-
 def _checked_names(group: str, choice: Sequence[str]) -> list[str]:
     """The names, each once."""
     if group not in GROUPS:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from labwright.args import UserError
 
-from .base import widest_float
+from .base import at_least_single, widest_float
 from .groups import Settings
-from .stock import aligned, require_same_shape
+from .stock import aligned, positive_logits, require_same_shape
 
 IGNORED = -100
 """The target that cross-entropy leaves out by default."""
@@ -98,7 +98,7 @@ class ClassReading:
     def _floating_preds(self) -> Tensor:
         if not self.preds.is_floating_point():
             raise UserError(f"--metrics: {self.group}: auc, ece and top5 need probabilities or logits, not labels")
-        return _single(self.preds)
+        return at_least_single(self.preds)
 
 
 @dataclass
@@ -107,15 +107,6 @@ class NumberReading:
 
     preds: Tensor
     target: Tensor
-
-
-def positive_probability(preds: Tensor, *, is_probability: bool = False) -> Tensor:
-    """[n] the probability of the positive class, from logits or probabilities [n], [n, 1] or [n, 2].
-
-    It is what `build_metrics` compares with its threshold.
-    """
-    positive = _positive_column("binary_classification", preds, is_probability)
-    return ClassReading("binary_classification", positive, positive, is_probability, 0.5).probability
 
 
 def _read_binary(group: str, preds: Tensor, target: Tensor, is_probability: bool, settings: Settings) -> ClassReading:
@@ -200,13 +191,7 @@ def _positive_column(group: str, preds: Tensor, is_probability: bool) -> Tensor:
         raise UserError(f"--metrics: {group} reads [n], [n, 1] or [n, 2], but predictions are {list(preds.shape)}")
     if preds.shape[1] == 1 or is_probability:
         return preds[:, -1]
-    negative, positive = _single(preds).unbind(1)
-    return positive - negative  # the softmax of two is the sigmoid of their difference
-
-
-def _single(preds: Tensor) -> Tensor:
-    """In single precision, or double as it is."""
-    return preds if preds.dtype == torch.float64 else preds.float()
+    return positive_logits(preds)
 
 
 def _log_odds(logits: Tensor) -> Tensor:

@@ -6,30 +6,46 @@ from typing import Any
 
 from torch import Tensor
 
-from .base import Metric, WeightedMean
+from .base import Metric, WeightedMean, at_least_single
 
 _LARGEST_EXPONENT = 709  # of e, in double precision
 
 
-def metrics_for(task: str | None) -> list[Metric]:
-    """New metrics for a task, the main one first: of classification and regression; of any other there are none."""
+def metrics_for(task: str | None, threshold: float | None = None) -> list[Metric]:
+    """New metrics for a task, the main one first: of classification and regression; of any other there are none.
+
+    `threshold` is that of a binary classifier.
+    """
     if task == "classification":
-        return [Accuracy()]
+        return [Accuracy(threshold)]
     return [MeanSquaredError(), MeanAbsoluteError()] if task == "regression" else []
 
 
 class Accuracy(WeightedMean):
-    """The share of samples whose largest of the `logits` is the target's; the last dimension is the classes."""
+    """The share of samples whose largest of the `logits` is the target's; the last dimension is the classes.
 
-    def __init__(self) -> None:
+    A yes or no may have a single logit, [samples] or [samples, 1]. A `threshold`, one half if unset, decides where
+    there are two classes.
+    """
+
+    def __init__(self, threshold: float | None = None) -> None:
         super().__init__("accuracy", higher_is_better=True)
+        self._threshold = threshold
 
     def update(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Any], weight: float) -> None:
-        predicted = outputs["logits"].argmax(-1)
-        target: Tensor = batch["target"]
+        logits, target = outputs["logits"], batch["target"]
+        predicted = self._predicted(logits)
+        if logits.ndim > 1 and logits.shape[-1] == 1 and logits.shape == target.shape:
+            target = target.squeeze(-1)
         require_same_shape(self.name, predicted, target)
         # By targets rather than by the loss's weight: class weights in the loss do not change what accuracy is.
         self.add_sum((predicted == target).sum(), target.numel())
+
+    def _predicted(self, logits: Tensor) -> Tensor:
+        is_single = logits.ndim == 1 or logits.shape[-1] == 1
+        if is_single or (self._threshold is not None and logits.shape[-1] == 2):
+            return positive_probability(logits) > (0.5 if self._threshold is None else self._threshold)
+        return logits.argmax(-1)
 
 
 class MeanSquaredError(WeightedMean):
@@ -70,6 +86,25 @@ class Perplexity(WeightedMean):
     def compute(self) -> float:
         mean = super().compute()
         return math.exp(mean) if not mean > _LARGEST_EXPONENT else math.inf
+
+
+def positive_probability(logits: Tensor) -> Tensor:
+    """The probability of the positive class of two, [...], from logits [samples], [..., 1] or [..., 2].
+
+    It is what a threshold is compared with, everywhere.
+    """
+    return positive_logits(logits).sigmoid()
+
+
+def positive_logits(logits: Tensor) -> Tensor:
+    """The log-odds of the positive class, whose sigmoid `positive_probability` is."""
+    logits = at_least_single(logits)
+    if logits.ndim == 1:
+        return logits
+    if logits.shape[-1] == 1:
+        return logits.squeeze(-1)
+    negative, positive = logits.unbind(-1)
+    return positive - negative  # the softmax of two is the sigmoid of their difference
 
 
 def _difference(name: str, prediction: Tensor, target: Tensor) -> Tensor:

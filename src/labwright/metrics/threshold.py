@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,11 +10,9 @@ from torch import Tensor
 from labwright.args import UserError
 from labwright.args.wording import not_one_of
 
-from .base import Metric
-from .groups import input_key
-from .readings import IGNORED, find_preds, find_target, positive_probability
+from .base import at_least_single
+from .readings import IGNORED
 
-_GROUP = "binary_classification"
 # From true and false positives of every cut; the last cut calls everything positive. Whole numbers where that will do,
 # so that equally good cuts are equal.
 _QUALITY: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -29,7 +26,8 @@ def choose_threshold(scores: Tensor | np.ndarray, targets: Tensor | np.ndarray, 
     """The threshold for which calling `score > threshold` positive is best, among all that there are.
 
     It lies halfway between two neighbouring scores; or it is the largest score, which calls none positive, or next
-    below the smallest, which calls all so. Of equals it is the largest. Targets are 0 and 1; both must occur.
+    below the smallest, which calls all so. Of equals it is the largest. Targets are 0 and 1; both must occur. Those of
+    -100 are left out.
 
     `metric` is f1, accuracy, or balanced_accuracy: mean recall of both classes, best where Youden's index (1950) is.
     """
@@ -55,38 +53,6 @@ def choose_threshold(scores: Tensor | np.ndarray, targets: Tensor | np.ndarray, 
     return (middle if below < middle < above else below).item()  # in the scores' precision there may be none between
 
 
-class BestThreshold(Metric):
-    """The threshold that is best for the probabilities of one pass; NaN if only one class occurs.
-
-    `inputs` as in `build_metrics`, whose `threshold` it is meant for.
-    """
-
-    name = "threshold"
-    higher_is_better = False
-
-    def __init__(self, metric: str = "f1", *, inputs: Mapping[str, str] | None = None) -> None:
-        if metric not in _QUALITY:
-            raise UserError(f"--threshold_metric: {not_one_of(metric, list(_QUALITY))}")
-        self._metric = metric
-        self._preds, self._target = (input_key(inputs or {}, _GROUP, metric, name) for name in ("preds", "target"))
-        self._batches: list[tuple[Tensor, Tensor]] = []
-
-    def update(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Any], weight: float) -> None:
-        preds, is_probability = find_preds(_GROUP, self._preds, outputs, batch)
-        target = find_target(_GROUP, self._target, outputs, batch, preds)
-        probability = positive_probability(preds.detach(), is_probability=is_probability)
-        self._batches.append((probability.clone(), target.clone().flatten()))
-
-    def compute(self) -> float:
-        if not self._batches:
-            return math.nan
-        probability, target = (torch.cat(tensors) for tensors in zip(*self._batches, strict=True))
-        probability, target = probability[target != IGNORED], target[target != IGNORED]
-        if probability.isnan().any() or len(target.unique()) < 2:
-            return math.nan
-        return choose_threshold(probability, target, self._metric)
-
-
 def _flat(values: Tensor | np.ndarray) -> Tensor:
     # torch.as_tensor would warn of arrays that are read-only.
     return (values.detach().cpu() if isinstance(values, Tensor) else torch.tensor(np.asarray(values))).flatten()
@@ -96,9 +62,10 @@ def _checked(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Floating scores, and whether each target is positive."""
     if len(scores) != len(targets):
         raise UserError(f"threshold: there are {len(scores)} scores for {len(targets)} targets")
+    scores, targets = scores[targets != IGNORED], targets[targets != IGNORED]
     if scores.isnan().any():
         raise UserError("threshold: some scores are NaN")
     classes = targets.unique().tolist()
     if classes != [0, 1]:
         raise UserError(f"threshold: targets must be 0 and 1, both; they are {classes[:5] or 'none'}")
-    return scores if scores.dtype == torch.float64 else scores.float(), targets == 1
+    return at_least_single(scores), targets == 1

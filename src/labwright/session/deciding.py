@@ -50,8 +50,20 @@ def choose_best_metric(experiment: "BareExperiment[ExperimentArgs]") -> tuple[st
 
 
 def deciding_value(name: str, results: Mapping[str, Mapping[str, float]], splits: "Splits") -> float | None:
-    """The value of the metric `name` (full) among the results of an epoch; None where a set was not passed over."""
+    """The value of the metric `name` (full) among the results of an epoch; None where a set was not passed over.
+
+    Raises:
+        UserError: a set was passed over, and the metric is not among what it came to.
+    """
     sets, _, metric = name.rpartition("/")
     names = list(splits.deciding_val) if sets == MEAN else sets.split("+")
-    values = [results[name][metric] for name in names if metric in results.get(name, {})]
-    return sum(values) / len(values) if len(values) == len(names) else None
+    if any(not results.get(name) for name in names):
+        return None
+    for set_name in names:
+        if metric not in results[set_name]:
+            measured = ", ".join(results[set_name])
+            raise UserError(
+                f"--best_model_metric: {set_name}/{metric} is not among what {set_name} came to ({measured}); "
+                "metric_directions() has to name what is measured"
+            )
+    return sum(results[set_name][metric] for set_name in names) / len(names)

@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 
     from labwright.bare import BareExperiment
     from labwright.experiment import Experiment
+    from labwright.train import Batch
+
+_ORIGIN = ("source", "source_index")
 
 
 @dataclass
 class Predictions:
     """Columns of equal length, a row a sample.
 
-    `index`, `target`, `prediction`, for classes `confidence` and `probability` [samples, classes]; `name` of a file.
+    `index`, `target`, `prediction`, for classes `confidence` and `probability` [samples, classes]; `name` of a file;
+    `source` and `source_index` where several datasets were joined.
     """
 
     dataset: Dataset
@@ -62,6 +66,7 @@ def predict(experiment: "Experiment[ExperimentArgs]", name: str) -> Predictions 
     dataset = {**splits.train, **splits.val, **splits.test}[name]
     loader = experiment.build_loader(dataset, name, training=False)
     found: dict[str, list[Any]] = {}
+    sources: set[str] = set()
     experiment.model.eval()
     with torch.inference_mode():
         for batch in experiment.recorder.watch(loader, loader.num_batches, f"predict {name}"):
@@ -69,11 +74,25 @@ def predict(experiment: "Experiment[ExperimentArgs]", name: str) -> Predictions 
             predicted = experiment.predict_batch(batch)
             if not predicted:
                 return None
-            given = {key: batch[key] for key in ("index", "name", "target") if key in batch}
+            given = {key: batch[key] for key in _given(batch)}
+            sources.update(given.get("source", ()))
             for key, values in {**given, **predicted}.items():
-                found.setdefault(key, []).append(values if isinstance(values, list) else values.cpu().numpy())
-    columns = {key: np.concatenate(parts) for key, parts in found.items()}
+                found.setdefault(key, []).append(values if isinstance(values, list) else _array(values))
+    left_out = _ORIGIN if len(sources) == 1 else ()  # it would say the same in every row
+    columns = {key: np.concatenate(parts) for key, parts in found.items() if key not in left_out}
     return Predictions(dataset, columns)
+
+
+def _given(batch: "Batch") -> list[str]:
+    """The keys that say which sample it is, and its target."""
+    origin = _ORIGIN if isinstance(batch.get("source"), list) else ()  # in other data a "source" may be an image
+    return [key for key in ("index", *origin, "name", "target") if key in batch]
+
+
+def _array(values: "Tensor") -> "NDArray[Any]":
+    if values.is_floating_point() and values.itemsize < 4:
+        values = values.float()  # NumPy has no bfloat16
+    return values.cpu().numpy()
 
 
 def decode(outputs: "Mapping[str, Tensor]", threshold: float | None) -> "dict[str, Tensor]":
@@ -82,13 +101,15 @@ def decode(outputs: "Mapping[str, Tensor]", threshold: float | None) -> "dict[st
     Logits are [samples, classes], or [samples] and [samples, 1] for a yes or no. `threshold` decides where there are
     two classes; None means one half.
     """
+    from labwright.metrics import positive_probability
+
     if "logits" not in outputs:
         return {"prediction": outputs["prediction"].float()} if "prediction" in outputs else {}
     logits = outputs["logits"].float()
-    if logits.ndim == 1 or logits.shape[-1] == 1:
-        yes = logits.reshape(len(logits)).sigmoid()
-        probability = yes.new_empty(len(yes), 2)
-        probability[:, 0], probability[:, 1] = 1 - yes, yes
+    if logits.ndim == 1 or logits.shape[-1] <= 2:
+        no, yes = positive_probability(-logits), positive_probability(logits)
+        probability = no.new_empty(*no.shape, 2)
+        probability[..., 0], probability[..., 1] = no, yes
     else:
         probability = logits.softmax(dim=-1)
     confidence, prediction = probability.max(dim=-1)
@@ -105,18 +126,29 @@ def choose_threshold(experiment: "Experiment[ExperimentArgs]", metric: str) -> f
     """
     from labwright import metrics
 
-    scores: list[Any] = []
-    targets: list[Any] = []
-    for name in experiment.splits.deciding_val:
-        found = experiment.predict(name)
-        if found is not None:
-            scores.append(found.columns["probability"][:, 1])
-            targets.append(found.columns["target"])
+    sets = experiment.splits.deciding_val
+    if not sets:
+        raise UserError("--threshold_metric chooses on validation, but no validation set decides; leave it out")
+    scores, targets = zip(*(_binary_scores(experiment, name) for name in sets), strict=True)
     try:
         return metrics.choose_threshold(np.concatenate(scores), np.concatenate(targets), metric)
     except UserError as error:
-        experiment.recorder.terminal.warn(f"no threshold was chosen: {error}")
+        warning = f"no threshold was chosen: {error}"
+        experiment.warnings.append(warning)
+        experiment.recorder.terminal.warn(warning)
         return None
+
+
+def _binary_scores(experiment: "Experiment[ExperimentArgs]", name: str) -> "tuple[NDArray[Any], NDArray[Any]]":
+    """The probability of the positive class for each sample of a dataset, and the target."""
+    found = experiment.predict(name)
+    columns = {} if found is None else found.columns
+    if not {"probability", "target"} <= columns.keys() or columns["probability"].shape[1:] != (2,):
+        has = ", ".join(f"{key} {list(values.shape)}" for key, values in columns.items()) or "nothing"
+        raise UserError(
+            f"--threshold_metric needs target and probability [samples, 2]; predictions of {name} have {has}"
+        )
+    return columns["probability"][:, 1], columns["target"].ravel()
 
 
 def write_predictions(
@@ -149,13 +181,19 @@ def plot_predictions(run: RunDirectory, splits: Splits, predictions: dict[str, P
         path = run.path / "predictions.png"
         plot_regression(found.columns["target"], found.columns["prediction"], path, title)
         return [path]
-    names = splits.class_names or tuple(str(label) for label in range(splits.num_outputs))
+    num_classes = max(2, splits.num_outputs)  # a yes or no may have a single logit
+    names = splits.class_names or tuple(str(label) for label in range(num_classes))
     drawn = [_plot_mistakes(run, splits, names, found, title)] if splits.is_image else []
     path = run.path / "confusion.png"
-    counts = np.zeros((splits.num_outputs, splits.num_outputs), dtype=np.int64)
-    np.add.at(counts, (found.columns["target"], found.columns["prediction"]), 1)
+    counts = np.zeros((num_classes, num_classes), dtype=np.int64)
+    np.add.at(counts, (_labels(found, "target"), _labels(found, "prediction")), 1)
     plot_confusion(counts, names, path, title)
     return [*drawn, path]
+
+
+def _labels(found: Predictions, name: str) -> "NDArray[np.int64]":
+    """A column of classes as whole numbers: the target of a single logit may be a float, and [samples, 1]."""
+    return found.columns[name].ravel().astype(np.int64)
 
 
 def _plot_mistakes(run: RunDirectory, splits: Splits, names: tuple[str, ...], found: Predictions, title: str) -> "Path":
@@ -163,7 +201,8 @@ def _plot_mistakes(run: RunDirectory, splits: Splits, names: tuple[str, ...], fo
     from labwright.runs.plots import choose_mistakes, plot_mistakes
 
     path = run.path / "predictions.png"
-    target, prediction, confidence = (found.columns[name] for name in ("target", "prediction", "confidence"))
+    target, prediction = _labels(found, "target"), _labels(found, "prediction")
+    confidence = found.columns["confidence"]
     num_wrong = int((target != prediction).sum())
     chosen = choose_mistakes(target, prediction, confidence)  # so that these images alone are fetched
     samples = [get_sample(found.dataset, int(found.columns["index"][row])) for row in chosen]

@@ -14,6 +14,9 @@ from .deciding import choose_best_metric
 if TYPE_CHECKING:
     from labwright.bare import BareExperiment
 
+_UNUSUAL_OPTIONS = ("log_every_n_steps", "batch_histograms", "detect_anomaly", "probabilities")
+"""What concerns training by steps or classes, which not every experiment has."""
+
 _ALWAYS_USED = frozenset(
     {
         "experiment_id",
@@ -35,7 +38,8 @@ def prepare(experiment: "BareExperiment[ExperimentArgs]", options: RunOptions) -
         UserError: something does not fit.
     """
     args, machine = experiment.args, experiment.machine
-    _refuse_unused(experiment)
+    _refuse_unused(experiment, options)
+    vars(experiment).pop("recorder", None)  # what it says of an earlier run is no longer true
     check_writable(run_parent(machine.results_dir, args.experiment_id, options.results_subdir))
     experiment.options = options
     experiment.num_epochs = min(args.epochs, DEBUG_EPOCHS) if options.debug else args.epochs
@@ -48,6 +52,8 @@ def prepare(experiment: "BareExperiment[ExperimentArgs]", options: RunOptions) -
     experiment.warnings = [*experiment.splits.warnings, *check_overlap(experiment.splits, options.overlap)]
     experiment.best_metric = choose_best_metric(experiment)
     if experiment.best_metric is None and options.stage == "train" and experiment.num_epochs:
+        if options.keep_best > 1:
+            raise UserError("--keep_best needs a validation set to decide by; leave it out")
         experiment.warnings.append("no validation set decides: the last epoch's weights are kept")
     experiment.seed_everything(args.seed)  # the weights do not depend on what the data needed randomness for
     experiment.build_parts()
@@ -60,13 +66,17 @@ def prepare(experiment: "BareExperiment[ExperimentArgs]", options: RunOptions) -
     experiment.hooks = experiment.build_hooks()
 
 
-def _refuse_unused(experiment: "BareExperiment[ExperimentArgs]") -> None:
+def _refuse_unused(experiment: "BareExperiment[ExperimentArgs]", options: RunOptions) -> None:
     """A setting that is accepted must have its effect."""
     args = experiment.args
-    fields = type(args).model_fields
-    for name in ExperimentArgs.model_fields.keys() - _ALWAYS_USED - experiment.uses:
-        if getattr(args, name) != fields[name].get_default(call_default_factory=True):
-            raise UserError(f"--{name}: {args.experiment_id} does not use it; leave it out")
+    for model, names in (
+        (args, ExperimentArgs.model_fields.keys() - _ALWAYS_USED),
+        (options, frozenset(_UNUSUAL_OPTIONS)),
+    ):
+        fields = type(model).model_fields
+        for name in sorted(names - experiment.uses):
+            if getattr(model, name) != fields[name].get_default(call_default_factory=True):
+                raise UserError(f"--{name}: {args.experiment_id} does not use it; leave it out")
 
 
 def _datasets(experiment: "BareExperiment[ExperimentArgs]") -> Splits:

@@ -131,14 +131,19 @@ class Recorder:
         full = flat(results)
         state = self.experiment.checkpoint()
         if state is not None:
-            value, best = self.experiment.deciding_value(results), self.experiment.best_metric
-            score = math.nan if value is None or best is None else value if best[1] else -value
-            self.checkpoints.save(position.step, position.epoch, state, full, is_best, score)
+            self.checkpoints.save(position.step, position.epoch, state, full, is_best, self._score(results))
         self.trackers.log_epoch(
             position.epoch, position.step, full | ({"learning_rate": rate} if math.isfinite(rate) else {})
         )
         self._show_epoch(position.epoch, results, is_best)
         self.throttle.maybe_draw(lambda: self.draw("history.png", self.draw_history))
+
+    def _score(self, results: dict[str, dict[str, float]]) -> float:
+        """What the epoch is ranked by, lower is better; NaN where nothing decides."""
+        value, best = self.experiment.deciding_value(results), self.experiment.best_metric
+        if value is None or best is None or self.experiment.position.epoch == 0:
+            return math.nan
+        return value if best[1] else -value
 
     @property
     def stopped_early(self) -> bool:
@@ -147,9 +152,11 @@ class Recorder:
 
     @property
     def weights_epoch(self) -> int:
-        """The epoch whose state is tested and returned."""
+        """The epoch whose state is tested and returned: the best, where it was asked for and kept."""
         best = self.experiment.best.epoch if self.experiment.args.return_best_model else None
-        return self.experiment.position.epoch if best is None else best
+        if best is None or self.checkpoints.path_of("best") is None:
+            return self.experiment.position.epoch
+        return best
 
     def _show_epoch(self, epoch: int, results: dict[str, dict[str, float]], improved: bool) -> None:
         shown = [

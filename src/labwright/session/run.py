@@ -3,7 +3,7 @@
 import time
 from typing import TYPE_CHECKING
 
-from labwright.args import ExperimentArgs, RunOptions
+from labwright.args import ExperimentArgs, RunOptions, UserError
 from labwright.runs import copied_to
 from labwright.runs.terminal import Terminal
 
@@ -40,6 +40,10 @@ def run_session(
         except BaseException as error:
             recorder.fail(error)
             raise
+        finally:
+            for loader in experiment.loaders.values():
+                if hasattr(loader, "close"):
+                    loader.close()  # worker processes end with the run
         recorder.finish(result)
     return result
 
@@ -50,11 +54,13 @@ def run_stages(experiment: "BareExperiment[ExperimentArgs]") -> None:
     if stage == "train":
         _train(experiment)
         _take_returned_state(experiment)
+    experiment.choose_threshold()
     if stage != "predict":
-        experiment.choose_threshold()
         _test(experiment)
         experiment.store_model(experiment.run_directory.model_path)
     _draw(experiment)
+    if stage == "predict" and not experiment.prediction_files:
+        raise UserError(f"--mode=predict: {experiment.args.experiment_id} predicts nothing that can be written")
 
 
 def _train(experiment: "BareExperiment[ExperimentArgs]") -> None:
@@ -93,10 +99,13 @@ def _draw(experiment: "BareExperiment[ExperimentArgs]") -> None:
     recorder = experiment.recorder
     if recorder.history.rows:
         recorder.draw("history.png", recorder.draw_history)
-    predictions = recorder.draw("predicting", lambda: _predict(experiment)) or {}
-    experiment.prediction_files = (
-        recorder.draw("predictions/", lambda: write_predictions(experiment, predictions)) or {}
-    )
+    if experiment.options.stage == "predict":  # the one thing that was asked for: an error is an error
+        predictions = _predict(experiment)
+        experiment.prediction_files = write_predictions(experiment, predictions)
+    else:
+        predictions = recorder.draw("predicting", lambda: _predict(experiment)) or {}
+        written = recorder.draw("predictions/", lambda: write_predictions(experiment, predictions))
+        experiment.prediction_files = written or {}
     drawn = recorder.draw("the pictures", lambda: experiment.plot(recorder.directory, predictions)) or []
     if experiment.options.batch_histograms:
         drawn += recorder.draw("the histograms", experiment.plot_batches) or []

@@ -11,6 +11,7 @@ from labwright.datasets import Dataset, get_sample, limit
 from labwright.runs import resolve_checkpoint
 from labwright.train import (
     EMA,
+    Loader,
     Stepper,
     choose_device,
     load_from_checkpoint,
@@ -25,7 +26,14 @@ if TYPE_CHECKING:
     from torch import nn
 
     from labwright.experiment import Experiment
-    from labwright.train import Loader
+
+
+_GROUPS_OF_TASK = {
+    "classification": ("binary_classification", "multiclass_classification"),
+    "regression": ("regression", "image_reconstruction"),
+    "segmentation": ("segmentation",),
+}
+"""The groups of metrics that read what a task's loss gives."""
 
 
 def build_torch_parts(experiment: "Experiment[ExperimentArgs]") -> None:
@@ -39,6 +47,8 @@ def build_torch_parts(experiment: "Experiment[ExperimentArgs]") -> None:
     if options.stage != "train" and args.from_checkpoint is None:
         flag = "--only_test" if options.only_test else f"--mode={options.stage}"
         raise UserError(f"{flag} needs weights: add --from_checkpoint=PATH (a file or a run directory)")
+    _refuse_threshold(experiment)
+    _refuse_metrics_of_other_tasks(experiment)
     experiment.device = choose_device(experiment.machine.use_cuda)
     _limit_data(experiment)
     if trains and not experiment.splits.train:
@@ -58,7 +68,9 @@ def _build_stepper(experiment: "Experiment[ExperimentArgs]", train: Mapping[str,
     args = experiment.args
     experiment.log_every_n_steps = experiment.options.log_every_n_steps
     experiment.optimizers = experiment.build_optimizers()
-    steps_per_epoch = sum(-(-loader.num_batches // args.accumulate_batches) for loader in train.values())
+    if experiment.num_epochs and experiment.options.stage == "train" and not experiment.optimizers:
+        raise UserError("build_optimizers() gives no optimizer to train with; --epochs=0 evaluates only")
+    steps_per_epoch = sum(-(-len(loader) // args.accumulate_batches) for loader in train.values())
     experiment.schedulers = experiment.build_schedulers(experiment.num_epochs, steps_per_epoch)
     experiment.ema = None
     if args.ema_decay is not None:
@@ -85,6 +97,35 @@ def _build_stepper(experiment: "Experiment[ExperimentArgs]", train: Mapping[str,
         )
 
 
+def _refuse_metrics_of_other_tasks(experiment: "Experiment[ExperimentArgs]") -> None:
+    """They would fail at the first batch, where the outputs are the usual ones."""
+    splits, chosen = experiment.splits, experiment.args.metrics
+    if splits.task is None or experiment.args.metric_inputs:
+        return
+    fitting = list(_GROUPS_OF_TASK[splits.task])
+    if splits.num_outputs > 2 and "binary_classification" in fitting:
+        fitting.remove("binary_classification")
+    for group in chosen:
+        if group not in fitting and any(group in groups for groups in _GROUPS_OF_TASK.values()):
+            raise UserError(
+                f"--metrics: {group} does not fit {splits.name}, a {splits.task} with {splits.num_outputs} outputs; "
+                f"{' or '.join(fitting)} does, or say with --metric_inputs what it reads"
+            )
+
+
+def _refuse_threshold(experiment: "Experiment[ExperimentArgs]") -> None:
+    """A threshold belongs to two classes, and is chosen on validation sets that may decide."""
+    splits = experiment.splits
+    if experiment.args.threshold_metric is None:
+        return
+    if splits.task != "classification" or splits.num_outputs not in (1, 2):
+        raise UserError(
+            f"--threshold_metric: {splits.name} is no classification into two classes, there is no threshold to choose"
+        )
+    if not splits.deciding_val:
+        raise UserError("--threshold_metric needs a validation set to choose the threshold on")
+
+
 def _limit_data(experiment: "Experiment[ExperimentArgs]") -> None:
     """Keep as many samples as are asked for."""
     args, options, splits = experiment.args, experiment.options, experiment.splits
@@ -106,13 +147,15 @@ def _limited(sets: Mapping[str, Dataset], num_samples: int) -> dict[str, Dataset
     return {name: limit(dataset, num_samples) for name, dataset in sets.items()}
 
 
-def _refuse_lone_samples(experiment: "Experiment[ExperimentArgs]", loaders: Mapping[str, "Loader"]) -> None:
+def _refuse_lone_samples(experiment: "Experiment[ExperimentArgs]", loaders: Mapping[str, Any]) -> None:
     """A batch of one has no variance to normalize by: torch would stop in the middle of the first epoch."""
     from torch.nn.modules.batchnorm import _BatchNorm
 
     if not any(isinstance(module, _BatchNorm) for module in experiment.model.modules()):
         return
     for name, loader in loaders.items():
+        if not isinstance(loader, Loader):
+            continue  # of one's own: whoever builds it knows its batches
         if loader.batch_size == 1 or loader.num_samples % loader.batch_size == 1:
             raise UserError(
                 f"batch normalization needs two samples in every batch, but with --batch_size={loader.batch_size} the "

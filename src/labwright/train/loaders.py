@@ -1,7 +1,7 @@
 """Batches of a dataset, in an order that follows from seed and epoch alone."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -68,6 +68,13 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         return iter(self._loader)
+
+    def close(self) -> None:
+        """End the worker processes, if there are any; iterating again starts new ones."""
+        workers = cast(Any, self._loader._iterator)  # torch has no other way to them
+        if workers is not None:
+            workers._shutdown_workers()
+            self._loader._iterator = None
 
     def __len__(self) -> int:
         return self.num_batches

@@ -6,9 +6,11 @@ else    batch -> prepare_batch -> eval_batch (forward, loss) -> meter
 
 import math
 import time
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from labwright.args.errors import UserError
 from labwright.loop import NestedLoop
 
 from .nonfinite import ADVICE, NonFiniteLoss
@@ -22,6 +24,17 @@ if TYPE_CHECKING:
     from .ema import EMA
     from .position import Position
     from .stepper import Stepper
+
+
+STEPPER_SETTINGS = (
+    "accumulate_batches",
+    "ema_decay",
+    "gradient_clipping",
+    "gradient_clipping_value",
+    "max_skipped_steps",
+    "precision",
+)
+"""The args that the stepper carries out."""
 
 
 class Meter(Protocol):
@@ -50,13 +63,15 @@ class TrainLoop(NestedLoop):
     position: "Position"
     recorder: Any
     log_every_n_steps: int = 50
-    batch_loss: "Loss"
-    """What the batch in hand came to."""
+    batch_loss: "Loss | None" = None
+    """What the batch in hand came to; None until `run_batch` has said it."""
     meter: Meter
     _started: float
     _samples_before: int
+    _num_measured: int
 
     if TYPE_CHECKING:  # what an experiment adds
+        args: Any
 
         @property
         def is_training(self) -> bool: ...
@@ -75,7 +90,7 @@ class TrainLoop(NestedLoop):
 
     def run_dataset(self) -> None:
         """One pass: training, or evaluation without gradients. `loss` and every metric are of the whole of it."""
-        self.meter = self.new_meter()
+        self.meter, self._num_measured = self.new_meter(), 0
         if self.is_training:
             self._train_on_dataset()
         else:
@@ -83,15 +98,17 @@ class TrainLoop(NestedLoop):
 
     def _train_on_dataset(self) -> None:
         self.model.train()
-        self.dataset.set_epoch(self.epoch)
+        if hasattr(self.dataset, "set_epoch"):
+            self.dataset.set_epoch(self.epoch)
         self._started, self._samples_before = time.perf_counter(), self.position.num_samples
         self.stepper.where = f"epoch {self.epoch}"
         super().run_dataset()
-        self.dataset_metrics = self.meter.compute()
+        self._take_metrics()
         self.position.train_seconds += time.perf_counter() - self._started
-        loss = self.dataset_metrics["loss"]
+        loss = self.dataset_metrics.get("loss", 0.0)
         self._require_finite(f"loss is {loss} in epoch {self.epoch}", loss)
         self._require_finite_weights()
+        self._require_stepper()
 
     def _evaluate_dataset(self) -> None:
         import torch
@@ -99,7 +116,11 @@ class TrainLoop(NestedLoop):
         with torch.inference_mode(), self.averaged_model():
             self.model.eval()
             super().run_dataset()
-        self.dataset_metrics = self.meter.compute()
+        self._take_metrics()
+
+    def _take_metrics(self) -> None:
+        if self._num_measured:
+            self.dataset_metrics |= self.meter.compute()
 
     def run_batch(self) -> None:
         """Prepare the batch and train on it, or evaluate it."""
@@ -107,34 +128,37 @@ class TrainLoop(NestedLoop):
         self.batch = self.prepare_batch(self.batch, training=is_training)
         if is_training:
             self.position.learning_rate = self.optimizer.param_groups[0]["lr"]
-            self.batch_loss = self.train_batch(self.batch)
-            self._count_step()
+            loss = self.batch_loss = self.train_batch(self.batch)
+            self._count_step(loss)
         else:
-            self.batch_loss = self.eval_batch(self.batch)
-        self.batch_metrics["loss"], self.batch_weight = self.batch_loss.value, self.batch_loss.weight
+            loss = self.batch_loss = self.eval_batch(self.batch)
+        self.batch_metrics["loss"], self.batch_weight = loss.value, loss.weight
 
     def collect_batch(self) -> None:
         """Add the batch to the meter; what a hook or the experiment measured besides is averaged."""
-        if not self.batch_metrics or self._is_left_out():
-            return
-        self.meter.update(self.batch_loss, self.batch)
-        del self.batch_metrics["loss"]
+        loss, self.batch_loss = self.batch_loss, None
+        if loss is not None:
+            if self._is_left_out(loss):
+                return
+            self.meter.update(loss, self.batch)
+            self._num_measured += 1
+            self.batch_metrics.pop("loss", None)
         if self.batch_metrics:
             super().collect_batch()
 
-    def _is_left_out(self) -> bool:
-        """Whether the batch has a loss that is no number and whose step may be skipped: then nothing counts it."""
+    def _is_left_out(self, loss: "Loss") -> bool:
+        """Whether the loss is no number, and the step may be skipped for that: then nothing counts the batch."""
         may_be = self.is_training and self.stepper.max_skipped_steps > 0
-        return may_be and not math.isfinite(float(self.batch_loss.value))
+        return may_be and not math.isfinite(float(loss.value))
 
-    def _count_step(self) -> None:
+    def _count_step(self, loss: "Loss") -> None:
         position = self.position
-        position.num_samples += len(self.batch["index"]) if "index" in self.batch else round(self.batch_loss.weight)
+        position.num_samples += len(self.batch["index"]) if "index" in self.batch else round(loss.weight)
         if not self.stepper.closes_window:
             return
         position.step += 1
         if position.step % self.log_every_n_steps == 0:
-            value = float(self.batch_loss.value)  # waits for the device, so that the time is that of the work
+            value = float(loss.value)  # waits for the device, so that the time is that of the work
             self._require_finite(f"loss is {value} at step {position.step}", value)
             seconds = time.perf_counter() - self._started
             samples_per_second = (position.num_samples - self._samples_before) / seconds
@@ -157,8 +181,24 @@ class TrainLoop(NestedLoop):
             broken = list(named)[finite.index(False)]
             raise NonFiniteLoss(f"{broken} is not finite after epoch {self.epoch}; {ADVICE}")
 
+    def _require_stepper(self) -> None:
+        """Settings that the stepper carries out have no effect where a `train_batch` takes its steps without it."""
+        if self._num_measured and not self.stepper.num_steps:
+            for name in STEPPER_SETTINGS:
+                if getattr(self.args, name) != type(self.args).model_fields[name].default:
+                    raise UserError(
+                        f"--{name}: {type(self).__name__}.train_batch takes its steps itself; it has no effect unless "
+                        "self.stepper.update does"
+                    )
+
     def step_schedulers(self, value: float | None) -> None:
         """Step what is scheduled by epochs; a plateau schedule looks at `value`."""
+        with warnings.catch_warnings():
+            # An epoch may be stopped before its first step, or take its steps in a way of its own.
+            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+            self._step_each_scheduler(value)
+
+    def _step_each_scheduler(self, value: float | None) -> None:
         from torch.optim.lr_scheduler import ReduceLROnPlateau
 
         for scheduler in self.schedulers.values():

@@ -1,6 +1,7 @@
 """A `forward` that gives a dict, its keys handed by name to whoever asks for them."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from .batch import Batch, Loss
 
 T = TypeVar("T")
+_COLLECTING = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
 class RoutedForward:
@@ -46,18 +48,47 @@ class RoutedForward:
 def call_by_name(function: Callable[..., T], values: Mapping[str, Any]) -> T:
     """The function of those of `values` that its arguments name; of all, where it takes `**anything`.
 
+    A module is asked what its `forward` takes. What a `functools.partial` was given stays as given.
+
     Raises:
-        UserError: an argument without a default has no value.
+        UserError: an argument without a default has no value, or the arguments have no names to call them by.
     """
-    parameters = signature(function).parameters.values()
-    if any(parameter.kind is Parameter.VAR_KEYWORD for parameter in parameters):
-        return function(**values)
-    missing = [one.name for one in parameters if one.default is Parameter.empty and one.name not in values]
+    values = {name: value for name, value in values.items() if name not in getattr(function, "keywords", {})}
+    parameters = _parameters(function)
+    required = [one.name for one in parameters if one.default is Parameter.empty and one.kind not in _COLLECTING]
+    missing = [name for name in required if name not in values]
     if missing:
         near = nearest(missing[0], list(values))
         hint = f"; did you mean {near!r}?" if near else ""
         raise UserError(
-            f"{function.__qualname__} asks for {missing[0]!r}, but forward and the batch give "
+            f"{_title(function)} asks for {missing[0]!r}, but forward and the batch give "
             f"{listed(map(repr, values))}{hint}"
         )
+    if any(one.kind is Parameter.VAR_KEYWORD for one in parameters):
+        return function(**values)
     return function(**{one.name: values[one.name] for one in parameters if one.name in values})
+
+
+def _parameters(function: Callable[..., Any]) -> list[Parameter]:
+    try:
+        parameters = [*signature(_asked(function)).parameters.values()]
+    except (TypeError, ValueError):  # no function, or one that is written in C
+        parameters = None
+    if parameters is None or any(one.kind is Parameter.POSITIONAL_ONLY for one in parameters):
+        raise UserError(
+            f"{_title(function)} has no named arguments to call it by; wrap it in a function that has some, such as "
+            "def criterion(self, prediction, target)"
+        )
+    return parameters
+
+
+def _asked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Whose signature counts: a module hands all it is called with to its `forward`, so its own takes anything."""
+    if isinstance(function, partial):
+        return partial(_asked(function.func), *function.args, **function.keywords)
+    return getattr(function, "forward", function)
+
+
+def _title(function: Callable[..., Any]) -> str:
+    """What errors call it: a function by its name, anything else by its type."""
+    return getattr(getattr(function, "func", function), "__qualname__", type(function).__name__)

@@ -81,6 +81,11 @@ class Stepper:
         """Whether the batch in hand ends a window, counted in batches; so it does where each batch updates once."""
 
     @property
+    def num_steps(self) -> int:
+        """Steps of all optimizers, applied or left out."""
+        return sum(course.num_steps for course in self._courses.values())
+
+    @property
     def num_skipped(self) -> int:
         """Steps left out because their loss or gradients were not finite."""
         return sum(course.num_skipped for course in self._courses.values())

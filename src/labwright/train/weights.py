@@ -91,7 +91,9 @@ def _from_safetensors(path: Path, content: bytes) -> Any:
     if not isinstance(part, dict):
         return state
     if state.get("returns_average"):  # what the run validates and returns is the average
-        part |= state["stepper"]["optimizers"][0]["ema"]["averages"]
+        averages = state["stepper"]["optimizers"][0]["ema"]["averages"]
+        averages = {name: average for name, average in averages.items() if name in part}  # not of what is never saved
+        part |= averages | _tied(part, averages)
     return part
 
 
@@ -125,7 +127,7 @@ def _part(weights: dict[str, Any], name: str, submodule: nn.Module) -> dict[str,
 
 
 def _tied(expected: Mapping[str, Any], weights: Mapping[str, Any]) -> dict[str, Any]:
-    """Values for weights that the file left out because they are tied to others that it has."""
+    """Values for those of the expected weights that `weights` left out because they are tied to others in it."""
     first_names: dict[tuple[Any, ...], str] = {}
     for name, value in expected.items():
         if isinstance(value, Tensor) and name in weights:

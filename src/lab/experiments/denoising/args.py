@@ -23,12 +23,12 @@ class DenoisingArgs(ExperimentArgs):
         default={"image_reconstruction": ["nmse", "psnr", "ssim"]}, description="Metrics by group."
     )
     white_noise_sd: float = Field(
-        default=0.3, ge=0, allow_inf_nan=False, description="SD of the noise on training images; black 0, white 1."
+        default=0.25, ge=0, allow_inf_nan=False, description="SD of the noise on training images; black 0, white 1."
     )
     eval_noise_sd: float = Field(
-        default=0.3, gt=0, allow_inf_nan=False, description="The same of val and test; val_noisier has twice as much."
+        default=0.25, gt=0, allow_inf_nan=False, description="The same of val and test; val_noisier has twice as much."
     )
-    model: UNetArgs = Field(default=UNetArgs(), description="What finds the noise in an image.")
+    model: UNetArgs = Field(default=UNetArgs(channels=[32, 64]), description="What finds the noise in an image.")
     dataset: DigitsDataArgs | MnistDataArgs | FashionMnistDataArgs = Field(
         default=DigitsDataArgs(), description="The clean images."
     )

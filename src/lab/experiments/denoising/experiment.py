@@ -37,7 +37,7 @@ class Denoising(RoutedForward, Experiment[DenoisingArgs]):
             train=_each(splits.train, with_itself_as_target),
             val=_each(splits.val, add_noise) | noisier,
             test=_each(splits.test, add_noise),
-            name=f"{splits.name} with noise",
+            name=f"noisy {splits.name}",
             task="regression",
             num_outputs=splits.input_shape[0],
             class_names=(),
@@ -73,7 +73,7 @@ class Denoising(RoutedForward, Experiment[DenoisingArgs]):
             rows = {"Clean": columns["target"][:_NUM_SHOWN], **rows}
             notes = {"Noisy": _decibels(columns["noisy_psnr"]), "Denoised": _decibels(columns["psnr"])}
         path = run.path / f"denoised_{split}.png"
-        plot_image_rows(rows, path, f"{self.splits.name}: {split}", notes=notes)
+        plot_image_rows(rows, path, f"{self.args.experiment_id}: {self.splits.name}, {split}", notes=notes)
         return path
 
 
@@ -85,7 +85,7 @@ def with_itself_as_target(batch: Batch) -> Batch:
 def with_fixed_noise(batch: Batch, sd: float) -> Batch:
     """The images to be found again, and inputs with noise that depends on the sample alone."""
     clean: Tensor = batch["input"]
-    noise = torch.stack([_noise(clean.shape[1:], seed) for seed in batch["index"].tolist()])
+    noise = torch.stack([_noise(clean.shape[1:], index) for index in batch["index"].tolist()])
     return {**batch, "input": clean + sd * noise, "target": clean}
 
 

@@ -30,6 +30,7 @@ _NUM_COLUMNS = 10
 class DigitsGan(Experiment[DigitsGanArgs]):
     """Goodfellow et al. (2014), with the penalty of Mescheder et al. (2018) that keeps the critic's slope small."""
 
+    uses = Experiment.uses - {"metrics", "metric_inputs", "threshold_metric"}
     samples_by_epoch: dict[int, np.ndarray]
     """What the generator made of the same noise after each epoch."""
 
@@ -101,17 +102,20 @@ class DigitsGan(Experiment[DigitsGanArgs]):
         samples = self.make_samples()
         self.store("samples", samples)
         path = run.path / "samples.png"
-        plot_image_grid(samples, path, "Digits that nobody wrote", num_columns=_NUM_COLUMNS)
+        title = f"{self.args.experiment_id}: digits that nobody wrote"
+        plot_image_grid(samples, path, title, num_columns=_NUM_COLUMNS)
         return [path, *self._plot_training(run)]
 
     def _plot_training(self, run: RunDirectory) -> list[Path]:
+        """Of epochs ever further apart, since most happens at the beginning."""
         if not self.samples_by_epoch:
             return []
         path = run.path / "training.png"
         last = max(self.samples_by_epoch)
         shown = sorted({min(last, round(last ** (step / 6))) for step in range(7)})
         rows = {f"epoch {epoch}": self.samples_by_epoch[epoch][:_NUM_COLUMNS] for epoch in shown}
-        plot_image_rows(rows, path, "How the digits came about", subtitle="A column is always of the same noise")
+        title = f"{self.args.experiment_id}: how the digits came about"
+        plot_image_rows(rows, path, title, subtitle="A column is made of the same noise throughout")
         return [path]
 
 
@@ -152,8 +156,9 @@ class MaximumMeanDiscrepancy(Metric):
         self._real: list[Tensor] = []
 
     def update(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Any], weight: float) -> None:
-        self._made.append(outputs["made"].detach().flatten(1).float())
-        self._real.append(batch["input"].detach().flatten(1))
+        real = batch["input"].detach().flatten(1)
+        self._made.append(outputs["made"].detach().flatten(1).to(real.dtype))
+        self._real.append(real)
 
     def compute(self) -> float:
         made, real = torch.cat(self._made), torch.cat(self._real)

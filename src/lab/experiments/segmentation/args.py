@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class SegmentationArgs(ExperimentArgs):
     """Discs, squares and triangles, found pixel by pixel over handwritten digits."""
 
-    epochs: int = Field(default=20, ge=0, description="Passes over the training data; 0 evaluates only.")
+    epochs: int = Field(default=15, ge=0, description="Passes over the training data; 0 evaluates only.")
     batch_size: int = Field(default=16, gt=0, description="Images per optimizer step.")
     best_model_metric: str = Field(default="dice", min_length=1, description="Metric that decides which epoch is best.")
     metrics: dict[str, list[str]] = Field(default={"segmentation": ["dice", "iou"]}, description="Metrics by group.")

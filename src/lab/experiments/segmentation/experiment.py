@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,6 +19,14 @@ from .args import SegmentationArgs
 
 class Segmentation(Experiment[SegmentationArgs]):
     """Classifies each pixel by cross-entropy."""
+
+    def prepare_batch(self, batch: Batch, *, training: bool) -> Batch:
+        """Training images are mirrored at random, together with their masks."""
+        batch = super().prepare_batch(batch, training=training)
+        for dimension in (-2, -1):
+            if training and torch.rand(()) < 0.5:
+                batch |= {key: batch[key].flip(dimension) for key in ("input", "target")}
+        return batch
 
     def compute_loss(self, batch: Batch) -> Loss:
         logits = self.forward(batch)
@@ -47,6 +56,6 @@ class Segmentation(Experiment[SegmentationArgs]):
             columns["prediction"],
             self.splits.class_names,
             path,
-            f"{self.splits.name}: {split}",
+            f"{self.args.experiment_id}: {self.splits.name}, {split}",
         )
         return path
