@@ -97,6 +97,12 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
         """Whether the dataset in hand is trained on."""
         return self.dataset_name in self.splits.train
 
+    def changed_args(self) -> list[str]:
+        """The args that do not have their default."""
+        from labwright.session import changed_fields
+
+        return changed_fields(self.args)
+
     # -- parts
 
     def build_datasets(self) -> "Splits":

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from .deciding import deciding_value as deciding_value
     from .histograms import plot_histograms as plot_histograms
     from .launch import Launch as Launch
+    from .launch import changed_fields as changed_fields
     from .launch import flags_of as flags_of
     from .predictions import Predictions as Predictions
     from .predictions import choose_threshold as choose_threshold
@@ -32,6 +33,7 @@ else:
             "RunResult": ".result",
             "build_result": ".result",
             "build_torch_parts": ".torch_parts",
+            "changed_fields": ".launch",
             "choose_threshold": ".predictions",
             "deciding_value": ".deciding",
             "decode": ".predictions",

@@ -10,11 +10,12 @@ from labwright.runs import Artifacts, check_writable, run_parent
 from labwright.train import BestTracker, EarlyStopping, Position
 
 from .deciding import choose_best_metric
+from .launch import changed_fields
 
 if TYPE_CHECKING:
     from labwright.bare import BareExperiment
 
-_UNUSUAL_OPTIONS = ("log_every_n_steps", "batch_histograms", "detect_anomaly", "probabilities")
+_UNUSUAL_OPTIONS = frozenset({"log_every_n_steps", "batch_histograms", "detect_anomaly", "probabilities"})
 """What concerns training by steps or classes, which not every experiment has."""
 
 _ALWAYS_USED = frozenset(
@@ -68,15 +69,10 @@ def prepare(experiment: "BareExperiment[ExperimentArgs]", options: RunOptions) -
 
 def _refuse_unused(experiment: "BareExperiment[ExperimentArgs]", options: RunOptions) -> None:
     """A setting that is accepted must have its effect."""
-    args = experiment.args
-    for model, names in (
-        (args, ExperimentArgs.model_fields.keys() - _ALWAYS_USED),
-        (options, frozenset(_UNUSUAL_OPTIONS)),
-    ):
-        fields = type(model).model_fields
-        for name in sorted(names - experiment.uses):
-            if getattr(model, name) != fields[name].get_default(call_default_factory=True):
-                raise UserError(f"--{name}: {args.experiment_id} does not use it; leave it out")
+    changed = {*changed_fields(experiment.args)} & ExperimentArgs.model_fields.keys() - _ALWAYS_USED
+    changed |= {*changed_fields(options)} & _UNUSUAL_OPTIONS
+    for name in sorted(changed - experiment.uses):
+        raise UserError(f"--{name}: {experiment.args.experiment_id} does not use it; leave it out")
 
 
 def _datasets(experiment: "BareExperiment[ExperimentArgs]") -> Splits:

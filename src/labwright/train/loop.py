@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .stepper import Stepper
 
 
-STEPPER_SETTINGS = (
+_STEPPER_SETTINGS = (
     "accumulate_batches",
     "ema_decay",
     "gradient_clipping",
@@ -71,7 +71,8 @@ class TrainLoop(NestedLoop):
     _num_measured: int
 
     if TYPE_CHECKING:  # what an experiment adds
-        args: Any
+
+        def changed_args(self) -> list[str]: ...
 
         @property
         def is_training(self) -> bool: ...
@@ -184,8 +185,8 @@ class TrainLoop(NestedLoop):
     def _require_stepper(self) -> None:
         """Settings that the stepper carries out have no effect where a `train_batch` takes its steps without it."""
         if self._num_measured and not self.stepper.num_steps:
-            for name in STEPPER_SETTINGS:
-                if getattr(self.args, name) != type(self.args).model_fields[name].default:
+            for name in self.changed_args():
+                if name in _STEPPER_SETTINGS:
                     raise UserError(
                         f"--{name}: {type(self).__name__}.train_batch takes its steps itself; it has no effect unless "
                         "self.stepper.update does"
