@@ -1,4 +1,4 @@
-"""Write docs/flags.md from the help that `run.py --experiment_id=mnist --help` really prints: `make docs`."""
+"""What `make docs` writes: flags.md from the help that is really printed, the tables of metrics.md from `GROUPS`."""
 
 import contextlib
 import io
@@ -12,8 +12,9 @@ from unittest.mock import patch
 
 from lab.registry import EXPERIMENTS
 from labwright.cli import main
+from labwright.metrics import GROUPS
 
-PAGE = Path(__file__).with_name("flags.md")
+DOCS = Path(__file__).parent
 INTRODUCTION = """\
 # Flags
 
@@ -79,10 +80,35 @@ def markdown(section: Section) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", r"\|")
+    return text.replace("|", r"\|").replace("<", r"\<")
 
 
-def page() -> str:
+def pages() -> dict[Path, str]:
+    """What should stand in each page that is made, or in part."""
+    metrics = DOCS / "metrics.md"
+    return {DOCS / "flags.md": flags_page(), metrics: with_tables(metrics.read_text(encoding="utf-8"))}
+
+
+def with_tables(text: str) -> str:
+    """metrics.md with the tables of today between its two marks."""
+    before, mark, rest = text.partition("labwright.metrics.GROUPS -->\n")
+    _, end, after = rest.partition("<!-- end -->")
+    return f"{before}{mark}{metric_tables()}\n{end}{after}"
+
+
+def metric_tables() -> str:
+    """A table for each group: which metrics, which way is better, what they are."""
+    tables: list[str] = []
+    for group, metrics in GROUPS.items():
+        rows = [
+            f"| `{name}` | {'↑' if about.higher_is_better else '↓'} | {_cell(about.meaning)} |"
+            for name, about in metrics.items()
+        ]
+        tables.append("\n".join([f"\n| `{group}` | | |", "|---|---|---|", *rows]) + "\n")
+    return "".join(tables)
+
+
+def flags_page() -> str:
     """The whole of flags.md: the default help, and each part's other variants."""
     parts = [INTRODUCTION]
     for section in sections(printed_help()):
@@ -101,4 +127,5 @@ def variant(name: str, kind: str) -> Section:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    for path, text in pages().items():
+        path.write_text(text, encoding="utf-8")

@@ -7,15 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from pydantic import SecretStr
 
 import labwright
 from lab.experiments.digits import DigitsArgs
 from lab.registry import EXPERIMENTS
 from labwright import MachineConfig, RunResult
+from labwright.args import Args
 from labwright.args.errors import ArgsError, UserError
 from labwright.models import MLPArgs
+from labwright.project import registry_of_project
 from labwright.runs import open_run
 
 TINY: dict[str, Any] = {"epochs": 1, "limit_train_samples": 60, "use_cuda": False}
@@ -95,8 +99,9 @@ class TestNames:
     def test_debug_is_one_of_them(self, digits: Callable[..., RunResult]) -> None:
         assert digits(debug=True).debug
 
-    def test_none_switches_off(self, digits: Callable[..., RunResult]) -> None:
-        assert args_of(digits(early_stopping_patience=None))["early_stopping_patience"] is None
+    @pytest.mark.parametrize("none", [None, "none", "null"])
+    def test_none_switches_off(self, digits: Callable[..., RunResult], none: str | None) -> None:
+        assert args_of(digits(early_stopping_patience=none))["early_stopping_patience"] is None
 
     def test_config_yaml_and_environment_count(
         self, digits: Callable[..., RunResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -146,6 +151,12 @@ class TestErrors:
         with pytest.raises(UserError, match="for the command line only"):
             digits({name: True})
 
+    @pytest.mark.parametrize("name", ["experiment_id", "experiment-id"])
+    def test_id_is_no_change(self, digits: Callable[..., RunResult], tmp_path: Path, name: str) -> None:
+        with pytest.raises(UserError, match="which experiment to run is the first argument"):
+            digits({name: "table"})
+        assert list(tmp_path.iterdir()) == []
+
     def test_unknown_id_names_the_nearest(self) -> None:
         with pytest.raises(UserError, match="did you mean digits"):
             labwright.run("digts", experiments=EXPERIMENTS)
@@ -189,3 +200,68 @@ def test_nothing_of_the_process_is_changed(digits: Callable[..., RunResult], tmp
     digits()
     assert process() == before
     assert [path.name for path in tmp_path.iterdir()] == ["results"]  # not even a config.yaml
+
+
+class Vault(Args):
+    """A part with something to hide."""
+
+    key: SecretStr = SecretStr("")
+    keys: dict[str, SecretStr] = {}
+
+
+class SecretiveArgs(DigitsArgs):
+    """Digits behind a door."""
+
+    password: SecretStr | None = None
+    vault: Vault = Vault()
+
+
+class TestValues:
+    """Python's values arrive as what they are, though they are spelled as flags."""
+
+    @pytest.mark.parametrize("epochs", [np.int64(1), np.array(1), torch.tensor(1)], ids=["int64", "array", "tensor"])
+    def test_numbers_of_numpy_and_torch_are_numbers(self, digits: Callable[..., RunResult], epochs: Any) -> None:
+        assert args_of(digits(epochs=epochs))["epochs"] == 1
+
+    def test_numbers_and_arrays_may_be_in_lists_and_parts(self, digits: Callable[..., RunResult]) -> None:
+        sizes = [np.int64(4), torch.tensor(3)]
+        assert args_of(digits(hidden_sizes=sizes))["model"]["hidden_sizes"] == [4, 3]
+        assert args_of(digits(model={"hidden_sizes": np.array([4, 3])}))["model"]["hidden_sizes"] == [4, 3]
+
+    @pytest.mark.parametrize("value", [object(), [object()], b"\xff"], ids=["object", "list", "bytes"])
+    def test_value_that_no_flag_can_say_is_refused_by_name(
+        self, digits: Callable[..., RunResult], value: object
+    ) -> None:
+        with pytest.raises(UserError, match="'run_name' cannot be written as a flag"):
+            digits(run_name=value)
+
+    @pytest.mark.parametrize("text", ["true", "1", "[1, 2]", '"quoted"', "nan", ""])
+    def test_texts_that_read_as_something_else_stay_texts(self, digits: Callable[..., RunResult], text: str) -> None:
+        assert open_run(digits(run_name=text).run_dir).record()["options"]["run_name"] == text
+
+    def test_secrets_arrive_and_stay_out_of_the_files(self, no_pictures: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen: list[Any] = []
+        build = SecretiveArgs.build
+
+        def look(args: SecretiveArgs, machine: MachineConfig) -> Any:
+            seen.append(args)
+            return build(args, machine)
+
+        monkeypatch.setattr(SecretiveArgs, "build", look)
+        vault = Vault(key=SecretStr("opensesame"), keys={"back": SecretStr("rosebud")})
+        result = labwright.run(SecretiveArgs, {**TINY, "password": SecretStr("swordfish"), "vault": vault})
+        assert seen[0].password.get_secret_value() == "swordfish" and seen[0].vault == vault
+        files = [path.read_bytes() for path in result.run_dir.rglob("*") if path.is_file()]
+        secrets = (b"swordfish", b"opensesame", b"rosebud")
+        assert len(files) > 5 and not [secret for secret in secrets for file in files if secret in file]
+
+
+def test_registry_of_the_project_is_found_again_without_a_longer_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.labwright]\nregistry = "lab.registry:EXPERIMENTS"\n')
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    registry_of_project()
+    once = [*sys.path]
+    registry_of_project()
+    assert sys.path == once and once[:2] == [str(tmp_path / "src"), str(tmp_path)]

@@ -41,3 +41,29 @@ def test_file_that_is_no_state_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"not this")
     with pytest.raises(UserError, match="cannot be read as a checkpoint"):
         decode_arrays(path)
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ({"layers": [np.zeros(2)]}, "state 'layers' is neither an array nor JSON.*a name each"),
+        ({"layers": {"first": np.zeros(2)}}, "state 'layers' is neither an array nor JSON"),
+        ({1: np.zeros(2)}, "names are texts, not 1; name it '1'"),
+        ({"counts": {"all": [{0: 10}]}}, "state 'counts' has keys that are no texts"),
+        ({"names": np.array(["a", "b"])}, "state 'names' is no array of numbers"),
+        ({"things": np.array([object()])}, "state 'things' is no array of numbers"),
+        ({"path": Path("here")}, "state 'path' is neither an array nor JSON"),
+    ],
+    ids=str,
+)
+def test_state_that_no_file_can_hold_is_refused_by_name(state: Any, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        encode_arrays({"fine": np.ones(3), **state} if 1 not in state else state)
+
+
+def test_nan_and_infinities_outside_arrays_stay(tmp_path: Path) -> None:
+    path = tmp_path / "state.safetensors"
+    path.write_bytes(encode_arrays({"best": {"loss": float("inf")}, "last": [float("nan"), 1.0], "name": "\udcff"}))
+    state = decode_arrays(path)
+    assert state["best"] == {"loss": float("inf")} and state["name"] == "\udcff"
+    assert np.isnan(state["last"][0]) and state["last"][1] == 1.0

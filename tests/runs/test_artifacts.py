@@ -75,3 +75,96 @@ def test_value_that_is_no_data_is_refused_in_one_line(tmp_path: Path, value: obj
     with pytest.raises(UserError, match="'thing' is neither JSON, nor an array, nor a text"):
         artifacts.store("thing", value)
     assert "thing" not in artifacts.values
+
+
+ROWS_THAT_ARE_NO_JSON = [Path("here"), {1, 2}, {"epoch": 1, "model": object()}, np.array([object()]), {(1, 2): 3}]
+
+
+@pytest.mark.parametrize("has_run", [False, True], ids=["only collected", "in a run"])
+@pytest.mark.parametrize("row", ROWS_THAT_ARE_NO_JSON, ids=str)
+def test_row_that_is_no_json_is_refused_and_not_kept(tmp_path: Path, row: object, has_run: bool) -> None:
+    artifacts = Artifacts()
+    if has_run:
+        artifacts.keep_in(tmp_path)
+    with pytest.raises(UserError, match="a row of artifact 'thing' is not JSON"):
+        artifacts.append("thing", row)
+    assert artifacts.rows == {} and not list(tmp_path.iterdir())
+
+
+def test_value_that_is_no_data_is_refused_before_there_is_a_run() -> None:
+    artifacts = Artifacts()
+    with pytest.raises(UserError, match="neither JSON"):
+        artifacts.store("thing", {"model": object()})
+    assert artifacts.values == {}
+
+
+def test_circle_is_refused_in_one_line() -> None:
+    circle: list[object] = []
+    circle.append(circle)
+    for keep in (Artifacts().store, Artifacts().append):
+        with pytest.raises(UserError, match="JSON"):
+            keep("circle", circle)
+
+
+def test_numbers_of_numpy_and_torch_in_a_row_are_numbers(tmp_path: Path) -> None:
+    import torch
+
+    artifacts = Artifacts()
+    artifacts.keep_in(tmp_path)
+    artifacts.append("rows", {"loss": torch.tensor(0.5, requires_grad=True), "n": np.int64(3), "all": np.arange(2)})
+    artifacts.append("rows", np.float32(0.25))
+    expected = [{"loss": 0.5, "n": 3, "all": [0, 1]}, 0.25]
+    assert artifacts.rows == {"rows": expected}
+    assert read_jsonl(tmp_path / "artifacts" / "rows.jsonl") == [expected[0], {"value": 0.25}]
+
+
+def test_what_was_kept_does_not_change_with_the_one_in_use() -> None:
+    artifacts, row = Artifacts(), {"rewards": [1.0]}
+    artifacts.store("row", row)
+    artifacts.append("rows", row)
+    row["rewards"].append(2.0)
+    artifacts.append("rows", row)
+    assert artifacts.rows["rows"] == [{"rewards": [1.0]}, {"rewards": [1.0, 2.0]}]
+    assert artifacts.values["row"] == {"rewards": [1.0]}
+
+
+def test_value_of_another_kind_leaves_no_file_of_the_one_before(tmp_path: Path) -> None:
+    artifacts = Artifacts()
+    artifacts.keep_in(tmp_path)
+    artifacts.append("k", 1)
+    for value, suffix in ((1, ".json"), ("text", ".txt"), (np.zeros(2), ".npy"), ({"a": 1}, ".json")):
+        artifacts.store("k", value)
+        assert sorted(path.name for path in (tmp_path / "artifacts").iterdir()) == sorted([f"k{suffix}", "k.jsonl"])
+
+
+def test_array_of_no_dimension_is_a_number(tmp_path: Path) -> None:
+    import torch
+
+    artifacts = Artifacts()
+    artifacts.keep_in(tmp_path)
+    for name, value in (("numpy", np.float64(0.5)), ("array", np.array(0.5)), ("tensor", torch.tensor(0.5))):
+        artifacts.store(name, value)
+        assert (tmp_path / "artifacts" / f"{name}.json").read_text() == "0.5\n"
+        assert artifacts.values[name] == 0.5
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float8_e5m2"])
+def test_short_number_formats_are_kept_in_single_precision(tmp_path: Path, dtype: str) -> None:
+    import torch
+
+    artifacts = Artifacts()
+    artifacts.keep_in(tmp_path)
+    tensor = torch.tensor([0.5, -2.0]).to(getattr(torch, dtype))
+    artifacts.store("weights", tensor)
+    artifacts.append("rows", {"weights": tensor})
+    kept = np.load(tmp_path / "artifacts" / "weights.npy", allow_pickle=False)
+    assert kept.dtype == np.float32 and kept.tolist() == [0.5, -2.0]
+    assert artifacts.rows == {"rows": [{"weights": [0.5, -2.0]}]}
+
+
+def test_bfloat16_as_jax_has_it_is_kept_in_single_precision(tmp_path: Path) -> None:
+    ml_dtypes = pytest.importorskip("ml_dtypes")  # where JAX has its formats from; JAX itself would start threads here
+    artifacts = Artifacts()
+    artifacts.keep_in(tmp_path)
+    artifacts.store("weights", np.array([0.5, -2.0], dtype=ml_dtypes.bfloat16))
+    assert np.load(tmp_path / "artifacts" / "weights.npy", allow_pickle=False).tolist() == [0.5, -2.0]

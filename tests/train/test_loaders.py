@@ -1,5 +1,6 @@
 import gc
 import random
+from multiprocessing import active_children
 from typing import Any
 
 import numpy as np
@@ -244,3 +245,26 @@ def test_what_goes_wrong_in_a_worker_surfaces() -> None:
     with pytest.raises(KeyError, match="sample 0 is broken"):
         list(loader_of(Samples(broken_sample), num_workers=1))
     gc.collect()  # the wait happens here, and not in whichever test comes next
+
+
+def test_closed_loader_leaves_no_process_and_can_start_again() -> None:
+    others = active_children()
+    loader = loader_of(Samples(noisy_sample, 10), shuffle=True, num_workers=2)
+    loader.close()  # nothing has started yet
+    expected = list(loader)
+    assert len(active_children()) == len(others) + 2
+    loader.close()
+    loader.close()
+    assert active_children() == others
+    assert_same_batches(expected, list(loader))
+    batches = iter(loader)
+    next(batches)
+    loader.close()  # in the middle of an epoch that somebody still holds
+    assert active_children() == others
+
+
+def test_loader_without_workers_closes_too() -> None:
+    loader = loader_of(Numbers(10))
+    assert order(loader) == list(range(10))
+    loader.close()
+    assert order(loader) == list(range(10))

@@ -11,7 +11,6 @@ from .durable import JsonlWriter, strict_json, write_durably
 
 FOLDER = "artifacts"
 _SUFFIXES = (".json", ".npy", ".txt")
-_SUFFIXES = (".json", ".npy", ".txt")
 
 
 class Artifacts:
@@ -81,10 +80,11 @@ class Artifacts:
                     (self._folder / f"{name}{other}").unlink(missing_ok=True)
 
     def _write_row(self, name: str, value: Any) -> None:
+        row: dict[str, Any] = value if isinstance(value, dict) else {"value": value}  # pyright: ignore[reportUnknownVariableType]
         if self._folder is not None:
             self._folder.mkdir(exist_ok=True)
             with JsonlWriter(self._folder / f"{name}.jsonl") as writer:
-                writer.append(value if isinstance(value, dict) else {"value": value})
+                writer.append(row)
 
 
 def _check_name(name: str) -> None:

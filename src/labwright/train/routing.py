@@ -91,4 +91,5 @@ def _asked(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _title(function: Callable[..., Any]) -> str:
     """What errors call it: a function by its name, anything else by its type."""
-    return getattr(getattr(function, "func", function), "__qualname__", type(function).__name__)
+    function = function.func if isinstance(function, partial) else function
+    return getattr(function, "__qualname__", type(function).__name__)
