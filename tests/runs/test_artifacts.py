@@ -81,7 +81,7 @@ ROWS_THAT_ARE_NO_JSON = [Path("here"), {1, 2}, {"epoch": 1, "model": object()}, 
 
 
 @pytest.mark.parametrize("has_run", [False, True], ids=["only collected", "in a run"])
-@pytest.mark.parametrize("row", ROWS_THAT_ARE_NO_JSON, ids=str)
+@pytest.mark.parametrize("row", ROWS_THAT_ARE_NO_JSON, ids=["path", "set", "object", "objects", "keys"])
 def test_row_that_is_no_json_is_refused_and_not_kept(tmp_path: Path, row: object, has_run: bool) -> None:
     artifacts = Artifacts()
     if has_run:
