@@ -44,12 +44,6 @@ class Meter(Protocol):
     def compute(self) -> dict[str, float]: ...
 
 
-class Recorder(Protocol):
-    """What the loop tells the one who keeps the run's files."""
-
-    def step(self, values: dict[str, float]) -> None: ...
-
-
 class TrainLoop(NestedLoop):
     """Trains `model` on the datasets that `is_training`, and evaluates it on the others."""
 
