@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .args import ExperimentArgs as ExperimentArgs
     from .args import MachineConfig as MachineConfig
     from .args import RunOptions as RunOptions
+    from .args import UserError as UserError
     from .bare import BareExperiment as BareExperiment
     from .cli import main as main
     from .experiment import Experiment as Experiment
@@ -27,6 +28,7 @@ else:
             "MachineConfig": ".args",
             "RunOptions": ".args",
             "RunResult": ".session",
+            "UserError": ".args",
             "Hook": ".loop",
             "main": ".cli",
             "open_run": ".runs",

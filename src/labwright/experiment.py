@@ -195,7 +195,7 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
     def train_batch(self, batch: "Batch") -> "Loss":
         """Forward, loss, backward and, where the batch closes its window of accumulation, an optimizer step."""
         with self.stepper.forward(self.model):
-            loss = self.compute_loss(batch)
+            loss = self._checked(self.compute_loss(batch))
         self.backward(loss)
         self.step()
         return loss.detach()
@@ -211,7 +211,16 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
     def eval_batch(self, batch: "Batch") -> "Loss":
         """The loss of a batch that is not trained on; gradients are off, the model is in evaluation mode."""
         with self.stepper.forward(self.model):
-            return self.compute_loss(batch)
+            return self._checked(self.compute_loss(batch))
+
+    def _checked(self, loss: "Loss") -> "Loss":
+        """The loss, if it is one: a tensor alone is the likeliest slip of who comes from elsewhere."""
+        if hasattr(loss, "outputs"):
+            return loss
+        raise UserError(
+            f"{type(self).__name__}.compute_loss must return a Loss(value, outputs, weight) of labwright.train, "
+            f"not a {type(loss).__name__}"
+        )
 
     def predict_batch(self, batch: "Batch") -> "dict[str, torch.Tensor]":
         """Decoded predictions, one per sample: `prediction`, and `confidence` and `probability` for classes.
@@ -242,11 +251,15 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
             super().train()
 
     def choose_threshold(self) -> None:
-        """Set `self.threshold` to what is best on the validation sets that decide, where `threshold_metric` says so."""
-        from labwright.session import choose_threshold
+        """Set `self.threshold`: to what is best on the deciding validation sets, where `threshold_metric` says so.
 
-        if self.args.threshold_metric is not None:
-            self.threshold = choose_threshold(cast("Experiment[ExperimentArgs]", self), self.args.threshold_metric)
+        Else, when the weights of a run are tested or predicted with, to the one that this run chose.
+        """
+        from labwright.session import choose_threshold, recorded_threshold
+
+        me = cast("Experiment[ExperimentArgs]", self)
+        metric = self.args.threshold_metric
+        self.threshold = recorded_threshold(me) if metric is None else choose_threshold(me, metric)
 
     def averaged_model(self) -> AbstractContextManager[Any]:
         """Within, the model has the average of its weights, where there is one and the args want it used."""

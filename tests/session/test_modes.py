@@ -184,3 +184,64 @@ def test_threshold_without_two_classes_or_validation_is_refused_before_the_run(
     with pytest.raises(UserError, match="needs a validation set to choose the threshold"):
         make(Unvalidated, threshold_metric="f1").run()
     assert not (tmp_path / "results").exists()
+
+
+def test_test_mode_applies_the_threshold_that_its_run_chose(make: Callable[..., Any]) -> None:
+    fields = {"optimizer": {"kind": "sgd", "learning_rate": 1e-3}}
+    trained = make(**fields, threshold_metric="f1").run()
+    tested = make(**fields, from_checkpoint=str(trained.run_dir)).run(RunOptions(mode="test"))
+    assert tested.threshold == trained.threshold and tested.test == trained.test
+
+
+def test_pictures_show_the_test_set_whatever_else_is_predicted(
+    make: Callable[..., Any], points: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles: list[str] = []
+
+    def note(counts: Any, names: Any, path: Path, title: str) -> None:
+        titles.append(title)
+
+    class Drawn(points):
+        def plot(self, run: Any, predictions: Any) -> Any:
+            from labwright.session import plot_predictions
+
+            return plot_predictions(run, self.splits, predictions)
+
+    monkeypatch.setattr("labwright.runs.plots.plot_confusion", note)
+    make(Drawn).run(RunOptions(predictions="all"))
+    assert titles == ["points on a plane: test"]
+
+
+def test_loss_that_is_only_a_tensor_is_one_line(make: Callable[..., Any], points: Any) -> None:
+    class Slip(points):
+        def compute_loss(self, batch: Any) -> Any:
+            return super().compute_loss(batch).value
+
+    with pytest.raises(UserError, match=r"compute_loss must return a Loss\(value, outputs, weight\).*not a Tensor"):
+        make(Slip).run()
+
+
+def test_stop_by_a_hook_is_said_with_the_weights_that_are_kept(make: Callable[..., Any], points: Any) -> None:
+    from io import StringIO
+
+    from labwright.runs.terminal import Terminal
+
+    class Stopping(points):
+        def on_batch_end(self) -> None:
+            if self.epoch == 2 and self.is_training:
+                self.stop("experiment")
+
+    shown = StringIO()
+    make(Stopping, epochs=5).run(RunOptions(predictions="none"), terminal=Terminal(shown))
+    assert "stopped in epoch 2 of 5; the weights kept are those of epoch 1" in shown.getvalue()
+
+
+def test_hooks_that_are_no_list_of_hooks_are_refused(make: Callable[..., Any], points: Any) -> None:
+    from labwright import Hook
+
+    class Single(points):
+        def build_hooks(self) -> Any:
+            return Hook()
+
+    with pytest.raises(UserError, match="build_hooks must return a list of Hook objects"):
+        make(Single).run()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .predictions import decode as decode
     from .predictions import plot_predictions as plot_predictions
     from .predictions import predict as predict
+    from .predictions import recorded_threshold as recorded_threshold
     from .recorder import Recorder as Recorder
     from .result import RunResult as RunResult
     from .result import build_result as build_result
@@ -42,6 +43,7 @@ else:
             "plot_histograms": ".histograms",
             "plot_predictions": ".predictions",
             "predict": ".predictions",
+            "recorded_threshold": ".predictions",
             "run_session": ".run",
             "run_stages": ".run",
             "torch_state": ".torch_parts",

@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +14,6 @@ from labwright.datasets import Dataset, Splits
 from labwright.runs import RunDirectory, write_durably
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -151,9 +150,19 @@ def _binary_scores(experiment: "Experiment[ExperimentArgs]", name: str) -> "tupl
     return columns["probability"][:, 1], columns["target"].ravel()
 
 
+def recorded_threshold(experiment: "Experiment[ExperimentArgs]") -> float | None:
+    """The threshold that the run chose whose weights are tested or predicted with; None if there is none."""
+    spec = experiment.args.from_checkpoint
+    if experiment.options.stage == "train" or not isinstance(spec, str):
+        return None
+    run = RunDirectory(Path(spec).expanduser())
+    result = run.record().get("result") if run.record_path.is_file() else None
+    return (result or {}).get("threshold")
+
+
 def write_predictions(
     experiment: "BareExperiment[ExperimentArgs]", predictions: dict[str, Predictions]
-) -> "dict[str, Path]":
+) -> dict[str, Path]:
     """predictions/<split>.csv for each split that has any; with the probability of every class where asked for."""
     left_out = () if experiment.options.probabilities else ("probability",)
     written: dict[str, Path] = {}
@@ -166,14 +175,15 @@ def write_predictions(
     return written
 
 
-def plot_predictions(run: RunDirectory, splits: Splits, predictions: dict[str, Predictions]) -> "list[Path]":
+def plot_predictions(run: RunDirectory, splits: Splits, predictions: dict[str, Predictions]) -> list[Path]:
     """The first test set's predictions: mistakes and confusion of a classifier, or prediction against target."""
     from labwright.runs.plots import plot_confusion, plot_regression
 
-    shown = {name: found for name, found in predictions.items() if len(found) and "target" in found.columns}
-    if not shown:
+    in_order = [name for name in (*splits.test, *splits.val, *splits.train) if name in predictions]
+    split = next((name for name in in_order if "target" in predictions[name].columns), None)
+    if split is None:
         return []
-    split, found = next(iter(shown.items()))
+    found = predictions[split]
     title = f"{splits.name}: {split}"
     if splits.task not in ("classification", "regression"):
         return []
@@ -196,7 +206,7 @@ def _labels(found: Predictions, name: str) -> "NDArray[np.int64]":
     return found.columns[name].ravel().astype(np.int64)
 
 
-def _plot_mistakes(run: RunDirectory, splits: Splits, names: tuple[str, ...], found: Predictions, title: str) -> "Path":
+def _plot_mistakes(run: RunDirectory, splits: Splits, names: tuple[str, ...], found: Predictions, title: str) -> Path:
     from labwright.datasets import get_sample
     from labwright.runs.plots import choose_mistakes, plot_mistakes
 

@@ -1,11 +1,13 @@
 """What is refused before anything is written, of any experiment: settings, folders, names, the deciding metric."""
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from labwright.args import ExperimentArgs, RunOptions, UserError
 from labwright.args.options import DEBUG_EPOCHS
 from labwright.datasets import Splits, check_overlap
+from labwright.loop import Hook
 from labwright.runs import Artifacts, check_writable, run_parent
 from labwright.train import BestTracker, EarlyStopping, Position
 
@@ -64,7 +66,10 @@ def prepare(experiment: "BareExperiment[ExperimentArgs]", options: RunOptions) -
     experiment.early_stopping = (
         None if patience is None else EarlyStopping(patience, minimize=minimize, delta=args.early_stopping_delta)
     )
-    experiment.hooks = experiment.build_hooks()
+    hooks: object = experiment.build_hooks()
+    if not isinstance(hooks, Sequence) or not all(isinstance(hook, Hook) for hook in hooks):
+        raise UserError(f"{type(experiment).__name__}.build_hooks must return a list of Hook objects, not {hooks!r}")
+    experiment.hooks = hooks
 
 
 def _refuse_unused(experiment: "BareExperiment[ExperimentArgs]", options: RunOptions) -> None:

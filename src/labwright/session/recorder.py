@@ -159,8 +159,11 @@ class Recorder:
         return best
 
     def _show_epoch(self, epoch: int, results: dict[str, dict[str, float]], improved: bool) -> None:
+        demo_only = self.experiment.splits.demo_only
         shown = [
-            f"{split} " + " ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+            " ".join(
+                [split, *["(demo)"] * (split in demo_only), *(f"{key} {value:.4f}" for key, value in metrics.items())]
+            )
             for split, metrics in results.items()
         ]
         epochs = self.experiment.num_epochs

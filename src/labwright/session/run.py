@@ -72,7 +72,12 @@ def _train(experiment: "BareExperiment[ExperimentArgs]") -> None:
     experiment.train()
     if recorder.stopped_early:
         patience = experiment.args.early_stopping_patience
-        recorder.terminal.line(f"stopped early: no improvement for {patience} epochs")
+        recorder.terminal.line(f"stopped early: no improvement for {patience} epoch{'s' * (patience != 1)}")
+    elif experiment.epoch < experiment.num_epochs:
+        recorder.terminal.line(
+            f"stopped in epoch {experiment.epoch} of {experiment.num_epochs}; the weights kept are those of epoch "
+            f"{recorder.weights_epoch}"
+        )
 
 
 def _take_returned_state(experiment: "BareExperiment[ExperimentArgs]") -> None:
@@ -97,7 +102,7 @@ def _test(experiment: "BareExperiment[ExperimentArgs]") -> None:
 
 def _draw(experiment: "BareExperiment[ExperimentArgs]") -> None:
     recorder = experiment.recorder
-    if recorder.history.rows:
+    if recorder.history.rows and experiment.options.stage == "train":
         recorder.draw("history.png", recorder.draw_history)
     if experiment.options.stage == "predict":  # the one thing that was asked for: an error is an error
         predictions = _predict(experiment)

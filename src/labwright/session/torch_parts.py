@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from labwright.args import ExperimentArgs, UserError
 from labwright.args.options import DEBUG_BATCHES
 from labwright.datasets import Dataset, get_sample, limit
+from labwright.metrics import GROUPS
 from labwright.runs import resolve_checkpoint
 from labwright.train import (
     EMA,
@@ -106,7 +107,7 @@ def _refuse_metrics_of_other_tasks(experiment: "Experiment[ExperimentArgs]") -> 
     if splits.num_outputs > 2 and "binary_classification" in fitting:
         fitting.remove("binary_classification")
     for group in chosen:
-        if group not in fitting and any(group in groups for groups in _GROUPS_OF_TASK.values()):
+        if group in GROUPS and group not in fitting:
             raise UserError(
                 f"--metrics: {group} does not fit {splits.name}, a {splits.task} with {splits.num_outputs} outputs; "
                 f"{' or '.join(fitting)} does, or say with --metric_inputs what it reads"

@@ -68,7 +68,11 @@ _RC: "dict[RcKeyType, Any]" = {
 }
 
 _ACRONYMS = {
-    name.lower(): name for name in ("AUC", "ROC", "PR", "MSE", "MAE", "RMSE", "PSNR", "SSIM", "IoU", "F1", "R²")
+    name.lower(): name
+    for name in (
+        *("AUC", "ROC", "PR", "MSE", "MAE", "RMSE", "NMSE", "PSNR", "SSIM", "IoU", "F1", "R²"),
+        *("MMD", "ECE", "MCC"),
+    )
 }
 _ACRONYMS["r2"] = "R²"
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
