@@ -110,7 +110,11 @@ class TestEndings:
     def test_signal_to_end_keeps_the_run(self, tmp_path: Path, name: str, code: int) -> None:
         """A closed terminal (SIGHUP) left run.json saying "running" forever."""
         process = subprocess.Popen(
-            [sys.executable, RUN_PY, *DIGITS, "--epochs=1000000"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+            [sys.executable, RUN_PY, *DIGITS, "--epochs=1000000"],
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.Signals[name], signal.SIG_DFL),  # nohup may run the tests
         )
         assert process.stderr is not None
         for line in process.stderr:
