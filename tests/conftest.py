@@ -5,6 +5,7 @@ import io
 import json
 import os
 import socket
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,7 @@ def command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", [str(RUN_PY)])
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)  # as a script has it, and `-m pytest` has not
 
     def run(*words: str, experiments: Any = None, **options: Any) -> Ended:
         if experiments is None:
