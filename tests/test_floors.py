@@ -26,7 +26,9 @@ FLOORS = (
     ("labwright.bare",),
     ("labwright.experiment",),
     ("labwright.new", "labwright.project"),
-    ("labwright.api", "labwright.cli"),
+    ("labwright.api",),
+    ("labwright.commands",),
+    ("labwright.cli",),
     ("labwright",),  # its public names, and `python -m labwright`
     ("lab",),
     ("lab.wild_west",),
@@ -51,6 +53,7 @@ LIGHT = (
     "labwright.experiment",
     "labwright.project",
     "labwright.api",
+    "labwright.commands",
     "labwright.cli",
     "labwright",
 )

@@ -16,6 +16,9 @@ from labwright.args.machine import MachineConfig, config_path, write_first_confi
 from labwright.args.options import RunOptions
 from labwright.args.read import Reading, fail, flag_values
 from labwright.args.registry import Registry, as_registry, describe, resolve
+from labwright.commands import COMMANDS as RUN_COMMANDS
+from labwright.commands import Project
+from labwright.commands import run as run_command
 from labwright.project import ENV_PREFIX, launch_of, machine_of, read_experiment, registry_of_project
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from labwright.session import RunResult
 
 COMMANDS = {
+    **RUN_COMMANDS,
     "completion": "print a completion script: completion bash|zsh [--experiment_id=ID]",
     "new": "write a lab of your own: new DIR",
 }
@@ -69,7 +73,13 @@ def _dispatch(
 ) -> None:
     if words and words[0] == "new":
         return _new(words[1:], prog)
-    registry = as_registry(experiments) if experiments is not None else registry_of_project()
+
+    def load_registry() -> Registry:
+        return as_registry(experiments) if experiments is not None else registry_of_project()
+
+    if words and words[0] in RUN_COMMANDS:
+        raise SystemExit(run_command(words[0], words[1:], Project(prog, load_registry, machine)))
+    registry = load_registry()
     if words and words[0] == "completion":
         return _completion(registry, machine, words[1:], prog)
     if words and not words[0].startswith("-"):

@@ -41,6 +41,17 @@ def read_experiment(
     )
 
 
+def read_machine(model: type[MachineConfig], config_file: Path) -> MachineConfig:
+    """The machine's configuration alone, from config.yaml and the environment.
+
+    Raises:
+        ArgsError: anything is wrong with them.
+    """
+    files = [File(config_file, schema="machine")] if config_file.is_file() else []
+    reading = read({"machine": model}, [], env_prefix=ENV_PREFIX, files=files)
+    return machine_of(reading, config_file.parent)
+
+
 def registry_of_project() -> Registry:
     """The registry that `[tool.labwright] registry = "module:NAME"` in the nearest pyproject.toml names."""
     import tomllib

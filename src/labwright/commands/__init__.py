@@ -1,0 +1,28 @@
+"""Floor 4: `run.py COMMAND`, a module for each command, imported when it is typed."""
+
+from collections.abc import Sequence
+from importlib import import_module
+
+from .base import Project, as_module, run_command
+
+COMMANDS: dict[str, str] = {
+    "runs": "list runs: runs ['val/accuracy>0.9 and model.kind==\"mlp\"'] [--sort=...] [--json]",
+    "show": "show one run: show RUN",
+    "compare": "compare runs, and draw their histories: compare RUN RUN ...",
+    "diff": "what differs between two runs, code included: diff RUN RUN",
+    "diverge": "the first step at which two runs differ, and in what: diverge RUN RUN",
+    "verify": "prove that a run resumes exactly: verify RUN",
+    "reproduce": "run the recorded code again and compare: reproduce RUN",
+    "checkout": "restore the code of a run: checkout RUN [DIR]",
+    "tag": "add or remove words to find runs by: tag RUN WORD ... [--remove=WORD]",
+    "note": "write a note on a run: note RUN TEXT",
+    "archive": "hide runs from the list, or show them again: archive RUN ... [--undo]",
+    "delete": "delete runs and free their disk space: delete RUN ...",
+    "export": "write the histories of runs as CSV: export RUN ... [--output=FILE]",
+}
+"""Each command and what it does; the module of this room that does it has its name."""
+
+
+def run(name: str, words: Sequence[str], project: Project) -> int:
+    """Do a command with these words; its exit code."""
+    return run_command(name, as_module(import_module(f".{name}", __name__)), words, project)
