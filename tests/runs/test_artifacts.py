@@ -1,5 +1,6 @@
 """Named values are collected, and kept with the run where there is one."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -168,3 +169,104 @@ def test_bfloat16_as_jax_has_it_is_kept_in_single_precision(tmp_path: Path) -> N
     artifacts.keep_in(tmp_path)
     artifacts.store("weights", np.array([0.5, -2.0], dtype=ml_dtypes.bfloat16))
     assert np.load(tmp_path / "artifacts" / "weights.npy", allow_pickle=False).tolist() == [0.5, -2.0]
+
+
+def kept(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (folder / "artifacts").iterdir()}
+
+
+def test_a_resumed_run_goes_on_with_the_rows_that_its_checkpoint_counted(tmp_path: Path) -> None:
+    first = Artifacts()
+    first.keep_in(tmp_path)
+    first.append("rewards", 20.0)
+    first.append("games", {"moves": [1, 2]})
+    counts = first.counts()
+    assert counts == {"rewards": 1, "games": 1}
+    first.append("rewards", 30.0)
+    first.append("late", 1)
+
+    resumed = Artifacts()
+    resumed.restore(tmp_path, counts)
+    resumed.keep_in(tmp_path)
+    assert resumed.rows == {"rewards": [20.0], "games": [{"moves": [1, 2]}]}
+    resumed.append("rewards", 30.0)
+    resumed.append("late", 1)
+    assert resumed.counts() == first.counts()
+    assert read_jsonl(tmp_path / "artifacts" / "rewards.jsonl") == [{"value": 20.0}, {"value": 30.0}]
+    assert read_jsonl(tmp_path / "artifacts" / "late.jsonl") == [{"value": 1}]
+
+
+def test_the_values_of_a_resumed_run_are_there_again(tmp_path: Path) -> None:
+    first = Artifacts()
+    first.keep_in(tmp_path)
+    for name, value in {"text": "größe\r\n", "json": {"a": [1, None]}, "array": np.eye(2)}.items():
+        first.store(name, value)
+    before = kept(tmp_path)
+    resumed = Artifacts()
+    resumed.restore(tmp_path, {})
+    assert resumed.values["text"] == "größe\r\n" and resumed.values["json"] == {"a": [1, None]}
+    assert resumed.values["array"].tolist() == [[1, 0], [0, 1]]
+    assert kept(tmp_path) == before
+
+
+def test_of_two_kinds_that_a_killed_store_left_the_newer_is_the_value(tmp_path: Path) -> None:
+    for position, (name, content) in enumerate([("k.txt", b"old"), ("k.json", b"1")]):
+        path = tmp_path / "artifacts" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+        os.utime(path, (position, position))
+    resumed = Artifacts()
+    resumed.restore(tmp_path, {})
+    assert resumed.values == {"k": 1}
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_writes_everything_anew(tmp_path: Path) -> None:
+    def begin() -> Artifacts:
+        artifacts = Artifacts()
+        artifacts.store("note", "hello")
+        artifacts.append("rewards", 1)
+        return artifacts
+
+    first = begin()
+    first.keep_in(tmp_path)
+    first.append("rewards", 2)
+    resumed = begin()
+    resumed.restore(tmp_path, {})
+    assert resumed.rows == {"rewards": [1]} and resumed.values == {"note": "hello"}
+    assert kept(tmp_path) == {"note.txt": b"hello", "rewards.jsonl": b'{"value": 1}\n'}
+
+
+def test_a_file_of_somebody_else_is_left_alone_by_a_resumed_run(tmp_path: Path) -> None:
+    (tmp_path / "artifacts").mkdir()
+    for name in ("mine.jsonl", ".notes.json", "picture.svg"):
+        (tmp_path / "artifacts" / name).write_bytes(b"mine")
+    before = kept(tmp_path)
+    Artifacts().restore(tmp_path, {})
+    assert kept(tmp_path) == before
+
+
+def test_a_damaged_artifact_is_named(tmp_path: Path) -> None:
+    (tmp_path / "artifacts").mkdir()
+    for name, content in {"a.json": b"{", "b.npy": b"\x80\x04pickle", "c.txt": b"\xff"}.items():
+        path = tmp_path / "artifacts" / name
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=f"{name} is damaged"):
+            Artifacts().restore(tmp_path, {})
+        path.unlink()
+
+
+def test_a_checkpoint_cannot_name_files_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "steps.jsonl").write_bytes(b'{"step": 1}\n')
+    with pytest.raises(UserError, match="names a file"):
+        Artifacts().restore(tmp_path, {"../steps": 0})
+    assert (tmp_path / "steps.jsonl").read_bytes() == b'{"step": 1}\n'
+
+
+def test_rows_are_on_the_disk_when_a_checkpoint_counts_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    artifacts, synced = Artifacts(), list[Path]()
+    artifacts.keep_in(tmp_path)
+    monkeypatch.setattr("labwright.runs.artifacts.sync_file", synced.append)
+    artifacts.append("rewards", 1)
+    artifacts.counts()
+    artifacts.counts()
+    assert synced == [tmp_path / "artifacts" / "rewards.jsonl"]

@@ -1,12 +1,21 @@
 import json
 import math
 import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from labwright.args.errors import UserError
+from labwright.runs import DiskError
 from labwright.runs import checkpoints as checkpoints_module
 from labwright.runs.checkpoints import CheckpointStore, resolve_checkpoint
 
@@ -22,6 +31,13 @@ def files(store: CheckpointStore) -> set[str]:
 
 def save(store: CheckpointStore, step: int, *, is_best: bool = False, data: bytes | None = None) -> Path:
     return store.save(step, step // 10, data or b"weights %d" % step, {"val/loss": 1 / (step + 1)}, is_best)
+
+
+def forge(store: CheckpointStore, name: str, **fields: object) -> None:
+    """Change what the index says of a checkpoint."""
+    index = json.loads(store.index_path.read_bytes())
+    index[name] = index.get(name, {}) | fields
+    store.index_path.write_text(json.dumps(index))
 
 
 def test_the_newest_and_the_best_are_kept_and_no_others(store: CheckpointStore) -> None:
@@ -61,7 +77,7 @@ def test_the_older_checkpoint_is_deleted_only_after_the_newer_one_is_durable(
     events: list[str] = []
     write, unlink = checkpoints_module.write_durably, Path.unlink
 
-    def noted_write(path: Path, data: bytes) -> str:
+    def noted_write(path: Path, data: Any) -> str:
         assert old.exists()
         digest = write(path, data)
         events.append(path.name)
@@ -90,7 +106,7 @@ def test_a_save_that_fails_leaves_the_previous_checkpoint_valid(
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(DiskError, match="no space is left on the device"):
         save(store, 20, is_best=True)
     assert store.path_of("last") == store.path_of("best") == old
     store.verify(old)
@@ -108,9 +124,12 @@ def test_saving_a_step_again_never_touches_a_file_that_the_index_names(store: Ch
 
 def test_files_of_others_are_left_alone(store: CheckpointStore) -> None:
     save(store, 10)
-    (store.directory / "my_copy.safetensors").write_bytes(b"mine")
+    others = {"my_copy.safetensors", "step_best_ever.safetensors", "step_00000010 (copy).safetensors", "step_7.pt"}
+    for name in others:
+        (store.directory / name).write_bytes(b"mine")
     save(store, 20)
-    assert files(store) == {"my_copy.safetensors", "step_00000020.safetensors"}
+    store.sweep()
+    assert files(store) == {*others, "step_00000020.safetensors"}
 
 
 def test_damage_is_found_by_size_and_by_content(store: CheckpointStore) -> None:
@@ -129,13 +148,26 @@ def test_damage_is_found_by_size_and_by_content(store: CheckpointStore) -> None:
         store.verify(store.directory / "step_00000099.safetensors")
 
 
-@pytest.mark.parametrize("file", ["../model.safetensors", "/etc/passwd", "..", "", "a/b", 3, None])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "../step_00000010.safetensors",
+        "/etc/passwd",
+        "..",
+        "",
+        "a/b",
+        "index.json",
+        "my_copy.safetensors",
+        "step_best_ever.safetensors",
+        "step_00000010.safetensors\n",
+        3,
+        None,
+    ],
+)
 def test_an_index_cannot_name_files_elsewhere(store: CheckpointStore, file: object) -> None:
     save(store, 10)
-    index = json.loads(store.index_path.read_bytes())
-    index["last"]["file"] = file
-    store.index_path.write_text(json.dumps(index))
-    with pytest.raises(UserError, match=r"index\.json is damaged: .* is not a file name"):
+    forge(store, "last", file=file)
+    with pytest.raises(UserError, match=r"index\.json is damaged: .* is not a file name of a checkpoint"):
         save(store, 20)
 
 
@@ -189,3 +221,326 @@ def test_the_newest_and_the_best_few_are_kept_and_no_other(tmp_path: Path, keep_
     assert ranked == [2, 5, 3][:keep_best]  # of equals the first
     kept = {path.name for path in tmp_path.glob("*.safetensors")}
     assert kept == {index[name]["file"] for name in index}
+
+
+# -- within an epoch, and at one step more than once
+
+
+def test_a_checkpoint_within_an_epoch_is_the_last_and_never_the_best(store: CheckpointStore) -> None:
+    best = save(store, 10, is_best=True)
+    within = store.save(13, 1, b"within", {}, False)
+    assert (store.path_of("last"), store.path_of("best")) == (within, best)
+    assert store.read_index()["last"] == {
+        "file": within.name,
+        "size": 6,
+        "sha256": sha256(b"within").hexdigest(),
+        "epoch": 1,
+        "step": 13,
+        "metrics": {},
+    }
+
+
+def test_a_second_checkpoint_of_a_step_takes_the_place_of_the_first(tmp_path: Path) -> None:
+    """Made before the validation, which asked for nothing but time, and again when the epoch was complete."""
+    store = CheckpointStore(tmp_path / "checkpoints", keep_last=3, keep_best=2)
+    save(store, 10, is_best=True)
+    store.save(20, 1, b"before the validation", {}, False)
+    complete = store.save(20, 2, b"complete", {"val/loss": 0.5}, True, score=0.5)
+    index = store.read_index()
+    assert {name: (entry["step"], entry["epoch"]) for name, entry in index.items()} == {
+        "last": (20, 2),
+        "last_2": (10, 1),
+        "best": (20, 2),
+        "best_2": (10, 1),
+    }
+    assert files(store) == {"step_00000010.safetensors", complete.name}
+
+
+def test_what_a_run_left_behind_when_it_went_back_is_forgotten(tmp_path: Path) -> None:
+    """The checkpoint of step 30 was damaged, the run went on from 20; neither 30 nor its best place stays."""
+    store = CheckpointStore(tmp_path / "checkpoints", keep_last=3, keep_best=3)
+    for step in (10, 20, 30):
+        store.save(step, step, b"old", {}, True, score=1 / step)
+    store.save(25, 2, b"new", {}, False)
+    steps = {name: entry["step"] for name, entry in store.read_index().items()}
+    assert steps == {"last": 25, "last_2": 20, "last_3": 10, "best": 20, "best_2": 10}
+    store.save(30, 30, b"new", {}, True, score=1 / 30)
+    steps = {name: entry["step"] for name, entry in store.read_index().items()}
+    assert steps == {"last": 30, "last_2": 25, "last_3": 20, "best": 30, "best_2": 20, "best_3": 10}
+    assert len(files(store)) == 4
+
+
+# -- damage
+
+
+def whole(step: int) -> bytes:
+    """A small safetensors file."""
+    header = json.dumps({"w": {"dtype": "U8", "shape": [64], "data_offsets": [0, 64]}}).encode()
+    return len(header).to_bytes(8, "little") + header + bytes([step]) * 64
+
+
+class Bomb:
+    """Where this is unpickled, a file appears."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return open, (str(self.path), "w")
+
+
+def raw_pickle(content: bytes, marker: Path) -> bytes:
+    return pickle.dumps(Bomb(marker))
+
+
+def zipped_pickle(content: bytes, marker: Path) -> bytes:
+    import io
+
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save({"model": Bomb(marker)}, buffer)
+    return buffer.getvalue()
+
+
+def flipped_bit(content: bytes, marker: Path) -> bytes:
+    return content[:-20] + bytes([content[-20] ^ 4]) + content[-19:]
+
+
+def zeroed_block(content: bytes, marker: Path) -> bytes:
+    return content[:-32] + bytes(32)
+
+
+DAMAGES: dict[str, Callable[[bytes, Path], bytes]] = {
+    "truncated": lambda content, _: content[:-1],
+    "half": lambda content, _: content[: len(content) // 2],
+    "longer": lambda content, _: content + b"x",
+    "flipped bit": flipped_bit,
+    "zeroed block": zeroed_block,
+    "all zeros": lambda content, _: bytes(len(content)),
+    "empty": lambda content, _: b"",
+    "raw pickle": raw_pickle,
+    "zipped pickle": zipped_pickle,
+}
+SEEN_WITHOUT_A_CHECKSUM = sorted(DAMAGES.keys() - {"flipped bit", "zeroed block"})
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> CheckpointStore:
+    """Checkpoints of steps 10, 20 and 30; that of 10 is the best."""
+    store = CheckpointStore(tmp_path / "run" / "checkpoints", keep_last=2)
+    for step in (10, 20, 30):
+        save(store, step, is_best=step == 10, data=whole(step))
+    return store
+
+
+def damage(path: Path, kind: str, marker: Path) -> None:
+    path.write_bytes(DAMAGES[kind](path.read_bytes(), marker))
+
+
+def test_of_whole_checkpoints_the_newest_is_found(saved: CheckpointStore) -> None:
+    found = saved.newest_valid()
+    assert found.path == saved.path_of("last") and found.entry == saved.read_index()["last"] and found.rejected == []
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_a_damaged_checkpoint_is_named_and_an_older_one_taken(
+    saved: CheckpointStore, tmp_path: Path, kind: str
+) -> None:
+    damage(saved.directory / "step_00000030.safetensors", kind, tmp_path / "marker")
+    found = saved.newest_valid()
+    assert found.path.name == "step_00000020.safetensors"
+    (line,) = found.rejected
+    assert "step_00000030.safetensors is damaged" in line and "\n" not in line
+    assert not (tmp_path / "marker").exists()
+
+
+@pytest.mark.parametrize("kind", SEEN_WITHOUT_A_CHECKSUM)
+def test_damage_is_found_although_the_index_was_forged_to_match(
+    saved: CheckpointStore, tmp_path: Path, kind: str
+) -> None:
+    path = saved.directory / "step_00000030.safetensors"
+    damage(path, kind, tmp_path / "marker")
+    content = path.read_bytes()
+    forge(saved, "last", size=len(content), sha256=sha256(content).hexdigest())
+    saved.verify(path)
+    found = saved.newest_valid()
+    assert found.path.name == "step_00000020.safetensors"
+    assert "not a complete safetensors file" in found.rejected[0] and "\n" not in found.rejected[0]
+    assert not (tmp_path / "marker").exists()
+
+
+def test_when_the_newest_are_damaged_the_best_is_taken(saved: CheckpointStore) -> None:
+    (saved.directory / "step_00000030.safetensors").write_bytes(b"")
+    (saved.directory / "step_00000020.safetensors").unlink()
+    found = saved.newest_valid()
+    assert found.path.name == "step_00000010.safetensors"
+    first, second = found.rejected
+    assert "30.safetensors is damaged" in first and "20.safetensors cannot be read" in second
+
+
+def test_when_none_is_valid_each_is_named_in_one_line(saved: CheckpointStore) -> None:
+    for path in saved.directory.glob("step_*"):
+        path.write_bytes(b"x")
+    with pytest.raises(UserError, match="no checkpoint that can be used") as caught:
+        saved.newest_valid()
+    assert all(f"step_000000{step}.safetensors is damaged" in str(caught.value) for step in (10, 20, 30))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [None, b"", b'{"last": {}}', b"\xff"])
+def test_without_an_index_the_newest_whole_file_is_taken_and_the_next_index_names_all(
+    saved: CheckpointStore, content: bytes | None
+) -> None:
+    saved.index_path.unlink() if content is None else saved.index_path.write_bytes(content)
+    (saved.directory / "step_00000030.safetensors").write_bytes(whole(30)[:-1])
+    assert not saved.is_empty()
+    found = saved.newest_valid()
+    assert found.path.name == "step_00000020.safetensors" and found.entry is None
+    assert "index.json is" in found.rejected[0] and "unverified" in found.rejected[0]
+    assert "step_00000030.safetensors is damaged" in found.rejected[1]
+
+    assert saved.sweep() == []
+    index = saved.read_index()
+    assert {name: (entry["step"], entry["epoch"]) for name, entry in index.items()} == {
+        "last": (20, None),
+        "last_2": (10, None),
+    }
+    for entry in index.values():
+        saved.verify(saved.directory / entry["file"])
+    save(saved, 30, data=whole(30))
+    assert saved.newest_valid().path == saved.path_of("last")
+
+
+def test_an_index_that_is_lost_with_its_files_is_told(saved: CheckpointStore) -> None:
+    for path in saved.directory.glob("step_*"):
+        path.unlink()
+    saved.index_path.write_bytes(b"{")
+    assert not saved.is_empty()
+    with pytest.raises(UserError, match=r"no checkpoint that can be used; .*index\.json is damaged"):
+        saved.newest_valid()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"file": "step_00000020.safetensors"},
+        {"size": "7"},
+        {"size": True},
+        {"sha256": None},
+        {"step": None},
+        {"step": 1.5},
+        {"epoch": "1"},
+        {"metrics": 3},
+        {"score": "low"},
+    ],
+)
+def test_an_index_that_contradicts_itself_is_refused(saved: CheckpointStore, fields: dict[str, object]) -> None:
+    forge(saved, "last", **fields)
+    with pytest.raises(UserError, match=r"index\.json is damaged"):
+        saved.read_index()
+
+
+def test_an_index_cannot_describe_one_file_in_two_ways(saved: CheckpointStore) -> None:
+    forge(saved, "best", **saved.read_index()["last"] | {"sha256": "0" * 64})
+    with pytest.raises(UserError, match="describes step_00000030.safetensors in two ways"):
+        saved.read_index()
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_no_damage_to_a_file_gets_past(saved: CheckpointStore, data: st.DataObject) -> None:
+    path = saved.directory / "step_00000030.safetensors"
+    content = whole(30)
+    start = data.draw(st.integers(0, len(content)))
+    end = data.draw(st.integers(start, len(content)))
+    path.write_bytes(content[:start] + data.draw(st.binary(max_size=8)) + content[end:])
+    expected = 30 if path.read_bytes() == content else 20
+    assert f"{expected}.safetensors" in saved.newest_valid().path.name
+
+
+# -- killed writes
+
+
+def test_before_anything_is_saved_there_is_nothing_to_find(store: CheckpointStore) -> None:
+    assert store.is_empty()
+    assert store.sweep() == []
+    with pytest.raises(UserError, match="no checkpoint that can be used"):
+        store.newest_valid()
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from labwright.runs import checkpoints
+from labwright.runs.checkpoints import CheckpointStore
+
+store = CheckpointStore(Path(sys.argv[1]))
+write = checkpoints.write_durably
+
+def write_and_die(path, data):
+    if path.name == sys.argv[2] and sys.argv[3] == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if path.name == sys.argv[2] and sys.argv[3] == "within":
+        data = lambda file: os.kill(os.getpid(), signal.SIGKILL)
+    digest = write(path, data)
+    if path.name == sys.argv[2] and sys.argv[3] == "after" and data != b"{}\\n":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return digest
+
+checkpoints.write_durably = write_and_die
+store.save(int(sys.argv[4]), 1, Path(sys.argv[5]).read_bytes(), {}, True)
+"""
+
+
+@pytest.mark.parametrize("moment", ["before", "within", "after"])
+@pytest.mark.parametrize("file", ["step_00000020.safetensors", "index.json"])
+@pytest.mark.parametrize("is_first", [False, True], ids=["second", "first"])
+def test_a_save_that_is_killed_leaves_a_whole_checkpoint_and_orphans_that_are_swept(
+    store: CheckpointStore, tmp_path: Path, moment: str, file: str, is_first: bool
+) -> None:
+    if not is_first:
+        save(store, 10, is_best=True, data=whole(10))
+    (tmp_path / "data").write_bytes(whole(20))
+    words = [str(store.directory), file, moment, "20", str(tmp_path / "data")]
+    result = subprocess.run([sys.executable, "-c", KILLED, *words])
+    assert result.returncode == -signal.SIGKILL
+
+    is_saved = file == "index.json" and moment == "after"
+    if is_first and not is_saved:
+        assert store.is_empty()
+        store.sweep()
+        assert files(store) == set()
+        return
+    found = store.newest_valid()
+    store.sweep()
+    name = "step_00000020.safetensors" if is_saved else "step_00000010.safetensors"
+    assert found.path.name == name and found.rejected == []
+    assert files(store) == {name}
+    assert found.path == store.path_of("best")
+
+
+def test_sweeping_cleans_the_whole_run_directory(saved: CheckpointStore) -> None:
+    run = saved.directory.parent
+    names = [
+        ".run.json.0a1b2c3d.tmp",
+        "checkpoints/.index.json.0a1b2c3d.tmp",
+        "checkpoints/step_00000040.safetensors",
+        "checkpoints/step_00000030_2.safetensors",
+        "artifacts/.k.json.0a1b2c3d.tmp",
+        "predictions/.test.csv.0a1b2c3d.tmp",
+    ]
+    before = {path for path in run.rglob("*") if path.is_file()}
+    for name in names:
+        (run / name).parent.mkdir(exist_ok=True)
+        (run / name).write_bytes(b"")
+    assert set(saved.sweep()) == {run / name for name in names}
+    assert {path for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_an_orphan_of_the_same_step_is_overwritten(store: CheckpointStore) -> None:
+    save(store, 10)
+    (store.directory / "step_00000020.safetensors").write_bytes(b"orphan")
+    path = save(store, 20)
+    assert path.name == "step_00000020.safetensors"
+    store.verify(path)

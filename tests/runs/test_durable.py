@@ -1,3 +1,4 @@
+import errno
 import json
 import math
 import os
@@ -14,7 +15,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labwright.runs.durable import JsonlWriter, read_jsonl, strict_json, write_durably
+from labwright.args.errors import UserError
+from labwright.runs.durable import (
+    DiskError,
+    JsonlWriter,
+    cut_rows,
+    make_directory,
+    read_jsonl,
+    remove_temporaries,
+    strict_json,
+    write_durably,
+)
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -62,13 +73,103 @@ def test_a_failed_write_leaves_the_old_content_and_no_temporary_file(
     write_durably(path, b"old")
 
     def fail(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, failing, fail)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(DiskError, match=r"index\.json cannot be written: no space is left on the device; free some"):
         write_durably(path, b"new")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["index.json"]
+
+
+@pytest.mark.parametrize(
+    ("number", "cause"),
+    [
+        (errno.ENOSPC, "no space is left"),
+        (errno.EDQUOT, "quota"),
+        (errno.EROFS, "read-only"),
+        (errno.EIO, "input/output error"),
+        (errno.EACCES, "cannot be written: Permission denied"),
+    ],
+)
+def test_a_disk_that_refuses_everything_is_one_line_with_the_first_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, cause: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    def fail_later(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "not even this")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    monkeypatch.setattr(Path, "unlink", fail_later)
+    with pytest.raises(DiskError, match=cause) as caught:
+        write_durably(tmp_path / "index.json", b"new")
+    assert "\n" not in str(caught.value) and caught.value.cause.errno == number
+
+
+def test_a_row_that_does_not_fit_leaves_the_rows_before_it(tmp_path: Path) -> None:
+    """A limit of the file size is a disk that is full in the middle of a row."""
+    program = """
+import resource, sys
+from pathlib import Path
+from labwright.runs.durable import DiskError, JsonlWriter
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50))
+writer = JsonlWriter(Path(sys.argv[1]))
+writer.append({"epoch": 1})
+try:
+    writer.append({"text": "x" * 100})
+except DiskError as error:
+    print(error)
+writer.append({"epoch": 2})
+writer.close()
+"""
+    path = tmp_path / "history.jsonl"
+    command = [sys.executable, "-c", program, str(path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "history.jsonl cannot be written: File too large" in result.stdout
+    assert path.read_bytes() == b'{"epoch": 1}\n{"epoch": 2}\n'
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_row_for_a_full_disk_is_a_disk_error_and_closing_is_none() -> None:
+    writer = JsonlWriter(Path("/dev/full"))
+    with pytest.raises(DiskError, match="no space is left"):
+        writer.append({"epoch": 1})
+    writer.close()
+
+
+def test_temporary_files_of_killed_writers_are_removed_and_no_others(tmp_path: Path) -> None:
+    program = """
+import os, signal, sys
+from pathlib import Path
+from labwright.runs.durable import write_durably
+
+write_durably(Path(sys.argv[1]), lambda file: os.kill(os.getpid(), signal.SIGKILL))
+"""
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "run.json")])
+    (left,) = tmp_path.iterdir()
+    others = [".mine.tmp", "run.json.0123abcd.tmp", ".run.json.0123abcd", ".run.json.0123ABCD.tmp", "notes.tmp"]
+    for name in others:
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / ".folder.0123abcd.tmp").mkdir()
+    assert remove_temporaries(tmp_path) == [left]
+    assert {path.name for path in tmp_path.iterdir()} == {*others, ".folder.0123abcd.tmp"}
+    assert remove_temporaries(tmp_path / "missing") == []
+
+
+def test_the_name_of_each_new_directory_is_made_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr("labwright.runs.durable.sync_directory", synced.append)
+    make_directory(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    assert synced == [tmp_path, tmp_path / "a"]
+    make_directory(tmp_path / "a" / "b")
+    assert len(synced) == 2
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(DiskError, match="cannot be written"):
+        make_directory(tmp_path / "file" / "c")
 
 
 def test_ctrl_c_in_the_middle_of_a_write_leaves_the_old_content(tmp_path: Path) -> None:
@@ -134,6 +235,49 @@ def test_a_file_cut_anywhere_loses_at_most_its_last_row_and_can_be_continued(
         assert read_jsonl(path) == [*survivors, {"epoch": 7}]
 
 
+@settings(deadline=None, max_examples=60)
+@given(rows_of_json, st.integers(0, 7), st.binary(max_size=5).filter(lambda tail: b"\n" not in tail))
+def test_cutting_keeps_the_first_rows_byte_by_byte_and_nothing_else(
+    rows: list[dict[str, object]], num_rows: int, torn: bytes
+) -> None:
+    lines = [strict_json(row) + b"\n" for row in rows]
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "steps.jsonl")
+        path.write_bytes(b"".join(lines) + b"{" + torn)
+        assert cut_rows(path) == rows
+        assert path.read_bytes() == b"".join(lines)
+        assert cut_rows(path, num_rows) == rows[:num_rows] == read_jsonl(path)
+        assert path.read_bytes() == b"".join(lines[:num_rows])
+        assert os.listdir(directory) == ["steps.jsonl"]
+
+
+def test_damage_behind_the_cut_does_not_matter_and_damage_before_it_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "steps.jsonl"
+    path.write_bytes(b'{"step": 1}\n{"st\n{"step": 3}\n')
+    with pytest.raises(UserError, match="line 2: not a JSON object"):
+        cut_rows(path, 2)
+    assert cut_rows(path, 1) == [{"step": 1}]
+    assert path.read_bytes() == b'{"step": 1}\n'
+
+
+def test_cutting_a_missing_file_makes_none(tmp_path: Path) -> None:
+    assert cut_rows(tmp_path / "steps.jsonl", 3) == []
+    assert not list(tmp_path.iterdir())
+
+
+def test_rows_can_be_made_durable_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino) or fsync(descriptor))
+    writer = JsonlWriter(tmp_path / "steps.jsonl")
+    writer.flush_to_disk()
+    writer.append({"step": 1})
+    assert synced == []
+    writer.flush_to_disk()
+    writer.close()
+    assert synced == [(tmp_path / "steps.jsonl").stat().st_ino, tmp_path.stat().st_ino]
+
+
 def test_a_row_that_lost_only_its_newline_is_kept_and_continued(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     path.write_bytes(b'{"epoch": 1}')
@@ -161,7 +305,7 @@ def test_a_last_line_of_zero_bytes_after_a_power_cut_does_not_count(tmp_path: Pa
 def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     path.write_bytes(b'{"epoch": 1}\n{"epo\n{"epoch": 3}\n')
-    with pytest.raises(ValueError, match="history.jsonl, line 2: not a JSON object"):
+    with pytest.raises(UserError, match="history.jsonl, line 2: not a JSON object"):
         read_jsonl(path)
 
 

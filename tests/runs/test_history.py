@@ -73,3 +73,12 @@ def test_a_missing_file_is_an_empty_history(tmp_path: Path) -> None:
 def test_a_bare_metric_name_means_validation() -> None:
     assert split_metric_name("loss") == ("val", "loss")
     assert split_metric_name("val_augmented/accuracy") == ("val_augmented", "accuracy")
+
+
+def test_a_history_is_taken_up_where_a_checkpoint_left_it(history: History) -> None:
+    content = history.path.read_bytes()
+    loaded = History.load(history.path, num_rows=4)
+    assert loaded.rows == history.rows[:4] == read_jsonl(history.path)
+    for row in history.rows[4:]:
+        loaded.append(row["epoch"], row["step"], row["split"], row["metrics"], row.get("learning_rate"))
+    assert history.path.read_bytes() == content

@@ -113,3 +113,12 @@ def test_the_streams_come_back_after_an_error(tmp_path: Path) -> None:
     with LogFile(tmp_path / "log.txt") as log, pytest.raises(RuntimeError, match="boom"), copied_to(log):
         raise RuntimeError("boom")
     assert (sys.stdout, sys.stderr) == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_costs_the_log_its_lines_and_nobody_else_anything() -> None:
+    with LogFile(Path("/dev/full")) as log:
+        assert log.failure is None
+        log.write("epoch 1\n")
+        log.write("epoch 2\n")
+    assert "/dev/full cannot be written: no space is left on the device" in str(log.failure)

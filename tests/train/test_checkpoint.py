@@ -1,5 +1,6 @@
 import json
 import math
+import pickle
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from labwright.train import CheckpointError, flatten_state, restore_state
+from labwright.train.checkpoint import MIGRATIONS, SCHEMA
 from labwright.train.tensor_file import encode
 
 DTYPES = [
@@ -219,17 +221,20 @@ def test_weights_alone_are_no_checkpoint(file: Path) -> None:
         "not json",
         "[]",
         {"schema": 1},
-        {"schema": 2, "state": None},
-        {"schema": 1, "state": {}},
-        {"schema": 1, "state": {"object": "os.system"}},
-        {"schema": 1, "state": {"tensor": "elsewhere"}},
-        {"schema": 1, "state": {"dict": [1]}},
-        {"schema": 1, "state": {"items": [[[], 1]]}},
-        {"schema": 1, "state": {"float": "much"}},
-        {"schema": 1, "state": {"tensor": "x", "stride": [10**12]}},
-        {"schema": 1, "state": {"tensor": "x", "view": [[10], [1], 5]}},
-        {"schema": 1, "state": {"tensor": "x", "view": [[1], [1], -3]}},
-        {"schema": 1, "state": {"tensor": "x", "view": [[10**30], [1], 0]}},
+        {"schema": 3, "state": None},
+        {"schema": 0, "state": None},
+        {"schema": "2", "state": None},
+        {"schema": [], "state": None},
+        {"schema": 2, "state": {}},
+        {"schema": 2, "state": {"object": "os.system"}},
+        {"schema": 2, "state": {"tensor": "elsewhere"}},
+        {"schema": 2, "state": {"dict": [1]}},
+        {"schema": 2, "state": {"items": [[[], 1]]}},
+        {"schema": 2, "state": {"float": "much"}},
+        {"schema": 2, "state": {"tensor": "x", "stride": [10**12]}},
+        {"schema": 2, "state": {"tensor": "x", "view": [[10], [1], 5]}},
+        {"schema": 2, "state": {"tensor": "x", "view": [[1], [1], -3]}},
+        {"schema": 2, "state": {"tensor": "x", "view": [[10**30], [1], 0]}},
     ],
 )
 def test_a_forged_header_is_refused_in_one_line(header: Any) -> None:
@@ -239,7 +244,60 @@ def test_a_forged_header_is_refused_in_one_line(header: Any) -> None:
     assert "\n" not in str(error.value)
 
 
+def with_schema(schema: int, data: bytes) -> bytes:
+    """A checkpoint as a labwright of another schema would have written it."""
+    text = f'{{\\"schema\\":{SCHEMA},'.encode()
+    assert data.count(text) == 1
+    return data.replace(text, text.replace(str(SCHEMA).encode(), str(schema).encode()))
+
+
+def test_a_checkpoint_of_a_newer_labwright_is_refused_by_its_schema() -> None:
+    data = with_schema(SCHEMA + 1, flatten_state({"epoch": 1}))
+    with pytest.raises(CheckpointError, match=rf"its schema is {SCHEMA + 1}, .* up to {SCHEMA}; a newer labwright"):
+        restore_state(data)
+
+
+def test_there_is_a_way_from_every_schema_to_the_present() -> None:
+    assert sorted(MIGRATIONS) == list(range(1, SCHEMA))
+
+
+def test_how_far_a_run_of_schema_1_had_come_is_found_under_run() -> None:
+    state = {"model": {"w": torch.ones(2)}, "position": {"epoch": 2}, "best": {"epoch": 1}, "early_stopping": None}
+    restored = restore_state(with_schema(1, flatten_state(state)))
+    rows = {"history": None, "steps": None}
+    run = {"position": {"epoch": 2}, "best": {"epoch": 1}, "early_stopping": None, "progress": None, "num_rows": rows}
+    assert_same(restored, {"model": {"w": torch.ones(2)}, "num_threads": torch.get_num_threads(), "run": run})
+
+
+@pytest.mark.parametrize("state", [None, {"weight": torch.ones(2)}, [1, 2], torch.ones(2)])
+def test_what_is_no_run_is_the_same_in_schema_1(state: Any) -> None:
+    assert_same(restore_state(with_schema(1, flatten_state(state))), state)
+
+
+class Bomb:
+    """Where this is unpickled, a file appears."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("is_zipped", [False, True], ids=["raw", "zipped"])
+def test_a_pickle_in_place_of_a_checkpoint_is_refused_and_never_executed(
+    file: Path, tmp_path: Path, is_zipped: bool
+) -> None:
+    if is_zipped:
+        torch.save({"model": Bomb(tmp_path / "marker")}, file)
+    else:
+        file.write_bytes(pickle.dumps(Bomb(tmp_path / "marker")))
+    with pytest.raises(CheckpointError, match="not a complete safetensors file"):
+        restore_state(file)
+    assert not (tmp_path / "marker").exists()
+
+
 def test_a_header_nested_without_end_is_refused() -> None:
-    text = '{"schema": 1, "state": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    text = '{"schema": 2, "state": ' + "[" * 100_000 + "]" * 100_000 + "}"
     with pytest.raises(CheckpointError):
         restore_state(encode({}, {"labwright": text}))

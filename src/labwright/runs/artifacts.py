@@ -1,13 +1,15 @@
 """Named values that an experiment keeps with its run: written as they come, or only collected."""
 
 import io
+import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from labwright.args.errors import UserError
 
-from .durable import JsonlWriter, strict_json, write_durably
+from .durable import JsonlWriter, cut_rows, make_directory, remove_file, strict_json, sync_file, write_durably
 
 FOLDER = "artifacts"
 _SUFFIXES = (".json", ".npy", ".txt")
@@ -26,6 +28,8 @@ class Artifacts:
         self.values: dict[str, Any] = {}
         self.rows: dict[str, list[Any]] = {}
         self._folder: Path | None = None
+        self._begun: set[str] = set()
+        self._unsynced: set[str] = set()
 
     @property
     def are_kept(self) -> bool:
@@ -33,12 +37,47 @@ class Artifacts:
         return self._folder is not None
 
     def keep_in(self, run_path: Path) -> None:
-        """From now on, and for what was collected already, files in the run directory."""
+        """From now on, and for what was collected already, files in the run directory; once is enough."""
+        if self._folder != run_path / FOLDER:
+            self._folder = run_path / FOLDER
+            self._write_all(self.values, self.rows)
+
+    def counts(self) -> dict[str, int]:
+        """How many rows each list has, for a checkpoint: they are on the disk when this returns."""
+        while self._unsynced:
+            sync_file(self._rows_path(self._unsynced.pop()))
+        return {name: len(rows) for name, rows in self.rows.items()}
+
+    def restore(self, run_path: Path, counts: Mapping[str, int]) -> None:
+        """Go on with what a run kept, as `keep_in` would without: its values, and the first `counts` rows of each list.
+
+        What was collected before is kept where the run has nothing of that name. NaN in a row comes back as null.
+
+        Raises:
+            UserError: a file is damaged.
+        """
         self._folder = run_path / FOLDER
-        for name, value in self.values.items():
+        values, rows = self.values, self.rows
+        files = [path for path in self._folder.glob("[!.]*") if path.suffix in _SUFFIXES]
+        files.sort(key=lambda path: path.stat().st_mtime_ns)  # of two kinds, one was about to be deleted: the older
+        self.values = {path.stem: _decoded(path) for path in files}
+        self.rows = {name: self._restored_rows(name, count) for name, count in counts.items()}
+        values = {name: value for name, value in values.items() if name not in self.values}
+        rows = {name: of_name for name, of_name in rows.items() if name not in self.rows}
+        self._write_all(values, rows)
+        self.values |= values
+        self.rows |= rows
+
+    def _restored_rows(self, name: str, count: int) -> list[Any]:
+        _check_name(name)
+        self._begun.add(name)
+        return [row["value"] if row.keys() == {"value"} else row for row in cut_rows(self._rows_path(name), count)]
+
+    def _write_all(self, values: Mapping[str, Any], rows: Mapping[str, list[Any]]) -> None:
+        for name, value in values.items():
             self._write(name, *_encoded(value))
-        for name, rows in self.rows.items():
-            for row in rows:
+        for name, of_name in rows.items():
+            for row in of_name:
                 self._write_row(name, row)
 
     def store(self, name: str, value: Any) -> None:
@@ -73,18 +112,27 @@ class Artifacts:
 
     def _write(self, name: str, suffix: str, data: bytes) -> None:
         if self._folder is not None:
-            self._folder.mkdir(exist_ok=True)
+            make_directory(self._folder)
             write_durably(self._folder / f"{name}{suffix}", data)
             for other in _SUFFIXES:
                 if other != suffix:
-                    (self._folder / f"{name}{other}").unlink(missing_ok=True)
+                    remove_file(self._folder / f"{name}{other}")
 
     def _write_row(self, name: str, value: Any) -> None:
         row: dict[str, Any] = value if isinstance(value, dict) else {"value": value}  # pyright: ignore[reportUnknownVariableType]
         if self._folder is not None:
-            self._folder.mkdir(exist_ok=True)
-            with JsonlWriter(self._folder / f"{name}.jsonl") as writer:
+            path = self._rows_path(name)
+            make_directory(self._folder)
+            if name not in self._begun:  # what is there was written after the checkpoint that the run went on from
+                cut_rows(path, 0)
+                self._begun.add(name)
+            with JsonlWriter(path) as writer:
                 writer.append(row)
+            self._unsynced.add(name)
+
+    def _rows_path(self, name: str) -> Path:
+        assert self._folder is not None
+        return self._folder / f"{name}.jsonl"
 
 
 def _check_name(name: str) -> None:
@@ -128,6 +176,20 @@ def _encoded(value: Any) -> tuple[str, bytes]:
     if hasattr(value, "__array__"):
         return ".npy", _npy(value)
     return ".json", strict_json(value, indent=2) + b"\n"
+
+
+def _decoded(path: Path) -> Any:
+    """The value in a file that `_encoded` gave."""
+    try:
+        if path.suffix == ".txt":
+            return path.read_bytes().decode()
+        if path.suffix == ".json":
+            return json.loads(path.read_bytes())
+        import numpy as np
+
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged, or no artifact: {error}; remove it to go on without") from error
 
 
 def _npy(value: Any) -> bytes:

@@ -1,20 +1,32 @@
 """checkpoints/: the newest and the best states of a run, and the index that names them."""
 
+import contextlib
 import hashlib
 import json
 import math
 import re
 from collections.abc import Mapping
-from pathlib import Path, PurePath
-from typing import Any, Literal, NotRequired, TypedDict, cast
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict, cast
 
 from labwright.args.errors import UserError
 
-from .durable import Payload, strict_json, write_durably
+from .artifacts import FOLDER as ARTIFACTS
+from .durable import Payload, disk_errors, make_directory, remove_file, remove_temporaries, strict_json, write_durably
 
 Role = Literal["last", "best"]
 _NAME = re.compile(r"(last|best)(_[1-9][0-9]*)?")
 """`last` and `best` in the index; the next newest and next best are `last_2`, `best_2`, and so on."""
+_KINDS: dict[str, tuple[type, ...]] = {
+    "size": (int,),
+    "sha256": (str,),
+    "epoch": (int, NoneType),
+    "step": (int,),
+    "metrics": (dict,),
+    "score": (int, float),
+}
+_FILE_NAME = re.compile(r"step_([0-9]{8,})(?:_([1-9][0-9]*))?\.safetensors", re.ASCII)
 
 
 class CheckpointEntry(TypedDict):
@@ -23,17 +35,29 @@ class CheckpointEntry(TypedDict):
     file: str
     size: int
     sha256: str
-    epoch: int
+    epoch: int | None
+    """How many were complete; None where the index was lost and made anew."""
     step: int
     metrics: dict[str, float | None]
     score: NotRequired[float]
     """What it is ranked by among the best; lower is better."""
 
 
-class CheckpointStore:
-    """The checkpoints in `directory`: the `keep_last` newest, and the `keep_best` best.
+class Found(NamedTuple):
+    """The checkpoint that a run goes on from."""
 
-    At each moment, also in the middle of `save`, index.json names files that are there, whole and durable.
+    path: Path
+    entry: CheckpointEntry | None
+    """What the index says of it; None where there is no index to read."""
+    rejected: list[str]
+    """What is wrong with each newer one, a line each."""
+
+
+class CheckpointStore:
+    """The checkpoints in `directory`, within that of a run: the `keep_last` newest, and the `keep_best` best.
+
+    At each moment, also in the middle of `save`, index.json names files that are there, whole and durable. Only files
+    that it names are ever deleted, and at `sweep` those that a killed `save` left.
     """
 
     def __init__(self, directory: Path, *, keep_last: int = 1, keep_best: int = 1) -> None:
@@ -56,30 +80,34 @@ class CheckpointStore:
     ) -> Path:
         """Store a checkpoint as the last one, and as the best if `is_best`; the ones it replaces are deleted after.
 
-        `score`, lower is better, ranks it among the best few where it is not the best; NaN: it is none of them.
+        `score`, lower is better, ranks it among the best few where it is not the best; NaN: it is none of them. What
+        the index has of later steps goes too: the run went back behind them, since they were damaged.
+
+        Raises:
+            DiskError: the disk is full, or failed; the checkpoints before are still there.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
+        make_directory(self.directory)
+        if not self.index_path.exists():  # without, a killed first `save` would look like an index that was lost
+            self._write_index({})
         previous = self.read_index()
         kept_files = {entry["file"] for entry in previous.values()}
         path = self._new_path(step, kept_files)
         digest = write_durably(path, data)
-        entry: CheckpointEntry = {
-            "file": path.name,
-            "size": path.stat().st_size,
-            "sha256": digest,
-            "epoch": epoch,
-            "step": step,
-            "metrics": dict(metrics),
-        }
+        entry = _entry(path, digest, epoch, step, metrics)
         if math.isfinite(score):
             entry["score"] = score
-        newest = [entry, *_ranked(previous, "last")][: self.keep_last]
-        best = _with(entry, _ranked(previous, "best"), is_best)[: self.keep_best]
-        index = _numbered("last", newest) | _numbered("best", best)
-        write_durably(self.index_path, strict_json(index, indent=2) + b"\n")
+        is_ranked = is_best or "score" in entry
+        newest = [entry, *(older for older in _ranked(previous, "last") if older["step"] < step)]
+        best = [older for older in _ranked(previous, "best") if older["step"] < step + (not is_ranked)]
+        index = _numbered("last", newest[: self.keep_last])
+        index |= _numbered("best", _with(entry, best, is_best)[: self.keep_best])
+        self._write_index(index)
         for file in kept_files - {entry["file"] for entry in index.values()}:
-            (self.directory / file).unlink(missing_ok=True)
+            remove_file(self.directory / file)
         return path
+
+    def _write_index(self, index: dict[str, CheckpointEntry]) -> None:
+        write_durably(self.index_path, strict_json(index, indent=2) + b"\n")
 
     def _new_path(self, step: int, kept_files: set[str]) -> Path:
         """A name that overwrites no file of the index: until the next index is written, that one must hold."""
@@ -92,9 +120,13 @@ class CheckpointStore:
         """The entries of `last`, `best` and those after them, as far as there are any; UserError if it is damaged."""
         try:
             index = _checked_object(json.loads(self.index_path.read_bytes()))
-            return {name: _checked_entry(entry) for name, entry in index.items() if _NAME.fullmatch(name)}
+            entries = {name: _checked_entry(entry) for name, entry in index.items() if _NAME.fullmatch(name)}
+            _check_distinct(entries)
+            return entries
         except FileNotFoundError:
             return {}
+        except OSError as error:
+            raise UserError(f"{self.index_path} cannot be read: {error.strerror}") from error
         except (ValueError, RecursionError) as error:
             raise UserError(f"{self.index_path} is damaged: {error}") from error
 
@@ -103,21 +135,159 @@ class CheckpointStore:
         entry = self.read_index().get(role)
         return None if entry is None else self.directory / entry["file"]
 
+    def is_empty(self) -> bool:
+        """Whether there has been no checkpoint yet."""
+        index, problem = self._read_lost_index()
+        return not index and (problem is None or not (self.index_path.exists() or self._files()))
+
+    def _read_lost_index(self) -> tuple[dict[str, CheckpointEntry], str | None]:
+        """The index, and what is wrong with it."""
+        try:
+            index = self.read_index()
+        except UserError as error:
+            return {}, str(error)
+        return index, None if self.index_path.exists() else f"{self.index_path} is missing"
+
+    def newest_valid(self) -> Found:
+        """The newest checkpoint that is what was saved: by size, SHA-256, and a complete header.
+
+        Where the index is lost, the newest whole file.
+
+        Raises:
+            UserError: there is none; it says what is wrong with each.
+        """
+        candidates, rejected = self._candidates()
+        for path, entry in candidates:
+            try:
+                if entry is not None:
+                    _check_content(path, entry)
+                _check_whole(path)
+            except UserError as error:
+                rejected.append(str(error))
+                continue
+            return Found(path, entry, rejected)
+        raise UserError("; ".join([f"{self.directory} has no checkpoint that can be used", *rejected]))
+
+    def _candidates(self) -> tuple[list[tuple[Path, CheckpointEntry | None]], list[str]]:
+        """What there is, newest first, and what is wrong with the index, if it is."""
+        index, problem = self._read_lost_index()
+        if problem is not None:
+            line = f"{problem}: the newest whole file is taken, unverified, and which was best is no longer known"
+            return [(path, None) for path in self._files()], [line]
+        entries = {entry["file"]: entry for role in ("last", "best") for entry in _ranked(index, role)}
+        newest_first = sorted(entries.values(), key=lambda entry: -entry["step"])
+        return [(self.directory / entry["file"], entry) for entry in newest_first], []
+
+    def _files(self) -> list[Path]:
+        """The files that are named as checkpoints are, newest first."""
+        found = [(match, path) for path in self.directory.glob("step_*") if (match := _FILE_NAME.fullmatch(path.name))]
+        found.sort(key=lambda item: (int(item[0][1]), int(item[0][2] or 1)), reverse=True)
+        return [path for _, path in found]
+
+    def sweep(self) -> list[Path]:
+        """Delete what killed writes left in the run directory, and return it; call it under the run's lock only.
+
+        That is files under a temporary name, and checkpoints that the index does not name. An index that is lost is
+        made anew from the whole files.
+        """
+        run = self.directory.parent
+        folders = [run, self.directory, run / ARTIFACTS, run / "predictions"]
+        removed = [path for folder in folders for path in remove_temporaries(folder)]
+        index, problem = self._read_lost_index()
+        if problem is not None:
+            self._index_anew()
+            return removed
+        named = {entry["file"] for entry in index.values()}
+        orphans = [path for path in self._files() if path.name not in named]
+        for path in orphans:
+            remove_file(path)
+        return removed + orphans
+
+    def drop_damaged(self) -> list[str]:
+        """Delete the checkpoints that are not what was saved, from the index first; what is wrong with each."""
+        index = self.read_index()
+        wrong: dict[str, str] = {}
+        for entry in index.values():
+            try:
+                _check_content(self.directory / entry["file"], entry)
+            except UserError as error:
+                wrong[entry["file"]] = str(error)
+        if wrong:
+            whole = {name: entry for name, entry in index.items() if entry["file"] not in wrong}
+            self._write_index(
+                _numbered("last", _ranked(whole, "last")) | _numbered("best", _ranked(whole, "best")),
+            )
+        for file in wrong:
+            remove_file(self.directory / file)
+        return list(wrong.values())
+
+    def _index_anew(self) -> None:
+        entries: list[CheckpointEntry] = []
+        for path in self._files():
+            with contextlib.suppress(UserError):
+                _check_whole(path)
+                match = _FILE_NAME.fullmatch(path.name)
+                assert match is not None
+                entries.append(_entry(path, _digest(path), None, int(match[1]), {}))
+        if entries:
+            self._write_index(_numbered("last", entries))
+
     def verify(self, path: Path) -> None:
         """Raise a UserError unless `path` is, byte for byte, the checkpoint that the index names."""
         entry = next((entry for entry in self.read_index().values() if entry["file"] == path.name), None)
         if entry is None:
             raise UserError(f"{path}: {self.index_path.name} does not name this checkpoint")
-        try:
-            size = path.stat().st_size
-            if size != entry["size"]:
-                raise UserError(f"{path} is damaged: it has {size} bytes instead of {entry['size']}")
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise UserError(f"{path} cannot be read: {error.strerror}") from error
-        if digest != entry["sha256"]:
-            raise UserError(f"{path} is damaged: its content differs from what was saved (SHA-256)")
+        _check_content(path, entry)
+
+
+def _entry(path: Path, digest: str, epoch: int | None, step: int, metrics: Mapping[str, float]) -> CheckpointEntry:
+    with disk_errors(path):
+        size = path.stat().st_size
+    return {
+        "file": path.name,
+        "size": size,
+        "sha256": digest,
+        "epoch": epoch,
+        "step": step,
+        "metrics": dict(metrics),
+    }
+
+
+def _check_content(path: Path, entry: CheckpointEntry) -> None:
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    if size != entry["size"]:
+        raise UserError(f"{path} is damaged: it has {size} bytes instead of {entry['size']}")
+    if _digest(path) != entry["sha256"]:
+        raise UserError(f"{path} is damaged: its content differs from what was saved (SHA-256)")
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _check_whole(path: Path) -> None:
+    """Raise a UserError unless `path` is a safetensors file, as long as its header says."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            header_size = int.from_bytes(file.read(8), "little")
+            if header_size > size - 8:
+                raise ValueError("its header is cut short, or it has none")
+            header = _checked_object(json.loads(file.read(header_size)))
+        ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
+        if 8 + header_size + max(ends, default=0) != size:
+            raise ValueError("it is not as long as its header says")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: not a complete safetensors file ({error})") from error
 
 
 def _ranked(index: Mapping[str, CheckpointEntry], role: Role) -> list[CheckpointEntry]:
@@ -146,9 +316,25 @@ def _checked_entry(value: object) -> CheckpointEntry:
     if missing:
         raise ValueError(f"an entry lacks {', '.join(sorted(missing))}")
     file = entry["file"]
-    if not isinstance(file, str) or file in ("", "..") or PurePath(file).name != file:
-        raise ValueError(f"{file!r} is not a file name")
+    if not isinstance(file, str) or not _FILE_NAME.fullmatch(file):
+        raise ValueError(f"{file!r} is not a file name of a checkpoint")
+    for name, kinds in _KINDS.items():
+        if name in entry and (not isinstance(entry[name], kinds) or isinstance(entry[name], bool)):
+            raise ValueError(f"its {name} of {file} is {entry[name]!r}")
     return cast(CheckpointEntry, cast(object, entry))
+
+
+def _check_distinct(index: Mapping[str, CheckpointEntry]) -> None:
+    """The last may also be the best; apart from that each file has one place and one description."""
+    for role in ("last", "best"):
+        files = [entry["file"] for entry in _ranked(index, role)]
+        twice = next((file for file in files if files.count(file) > 1), None)
+        if twice is not None:
+            raise ValueError(f"it names {twice} twice")
+    described: dict[str, CheckpointEntry] = {}
+    for entry in index.values():
+        if described.setdefault(entry["file"], entry) != entry:
+            raise ValueError(f"it describes {entry['file']} in two ways")
 
 
 def _checked_object(value: object) -> dict[str, Any]:

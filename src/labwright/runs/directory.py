@@ -14,7 +14,9 @@ from labwright.args.errors import UserError
 from labwright.args.files import load_file, yaml_text
 
 from .command import command_script
-from .durable import read_jsonl, sync_directory, write_durably
+from .durable import DiskError, make_directory, read_jsonl, sync_directory, write_durably
+
+_UNPUBLISHED = ".new"
 
 
 @dataclass(frozen=True)
@@ -26,14 +28,31 @@ class RunDirectory:
     @classmethod
     def create(cls, results_dir: Path, experiment_id: str, results_subdir: str | PurePath | None = None) -> Self:
         """A directory no other run has: `<results_dir>/<experiment_id>/[<results_subdir>/]<date>_<time>_<4 hex>`."""
+        return cls.stage(results_dir, experiment_id, results_subdir).publish()
+
+    @classmethod
+    def stage(cls, results_dir: Path, experiment_id: str, results_subdir: str | PurePath | None = None) -> Self:
+        """Such a directory under a name that nobody sees before `publish`, so that each run is seen with its files."""
         parent = run_parent(results_dir, experiment_id, results_subdir)
         try:
-            parent.mkdir(parents=True, exist_ok=True)
+            make_directory(parent)
             path = _make_unique_directory(parent)
             sync_directory(parent)
         except OSError as error:
             raise _unwritable(parent, error) from error
+        except DiskError as error:
+            raise _unwritable(parent, error.cause) from error
         return cls(path)
+
+    def publish(self) -> Self:
+        """The directory under its final name, now that its first files are there."""
+        final = self.path.with_name(self.path.name.removeprefix(".").removesuffix(_UNPUBLISHED))
+        try:
+            self.path.rename(final)
+            sync_directory(final.parent)
+        except OSError as error:
+            raise _unwritable(final.parent, error) from error
+        return type(self)(final)
 
     @property
     def args_path(self) -> Path:
@@ -54,6 +73,10 @@ class RunDirectory:
     @property
     def steps_path(self) -> Path:
         return self.path / "steps.jsonl"
+
+    @property
+    def fingerprints_path(self) -> Path:
+        return self.path / "fingerprints.bin"
 
     @property
     def plot_path(self) -> Path:
@@ -167,9 +190,12 @@ def _inner_parts(text: str, what: str) -> tuple[str, ...]:
 
 def _make_unique_directory(parent: Path) -> Path:
     while True:
-        path = parent / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{random_names.token_hex(2)}"
+        name = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{random_names.token_hex(2)}"
+        path = parent / f".{name}{_UNPUBLISHED}"
         try:
             path.mkdir()
         except FileExistsError:  # another run began in this second and drew the same suffix
             continue
-        return path
+        if not (parent / name).exists():
+            return path
+        path.rmdir()

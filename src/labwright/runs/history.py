@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from .durable import JsonlWriter, read_jsonl
+from .durable import JsonlWriter, cut_rows, read_jsonl
 
 
 class Best(NamedTuple):
@@ -34,10 +34,13 @@ class History:
         self.rows: list[dict[str, Any]] = []
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """The history in `path`, ready for more rows; empty if there is none yet."""
+    def load(cls, path: Path, num_rows: int | None = None) -> Self:
+        """The history in `path`, ready for more rows; empty if there is none yet.
+
+        With `num_rows` the file is cut back to its first ones: what a resumed run does again is written again.
+        """
         history = cls(path)
-        history.rows = read_jsonl(path)
+        history.rows = read_jsonl(path) if num_rows is None else cut_rows(path, num_rows)
         for row in history.rows:
             row["metrics"] = {name: math.nan if value is None else value for name, value in row["metrics"].items()}
         return history

@@ -7,8 +7,9 @@ import threading
 from collections.abc import Generator, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, BinaryIO, Self, TextIO, cast
 
+from .durable import DiskError, append_whole, disk_errors
 from .redaction import redact_text
 
 _ESCAPES = re.compile(
@@ -23,10 +24,15 @@ class LogFile:
     """A text file of whole lines, without colours, secrets and progress bars.
 
     Text may come in pieces. Of a line that was overwritten by carriage returns, only what was left at its end counts.
+    A line that the disk refuses is lost, and no run is: see `failure`.
     """
 
     def __init__(self, path: Path, secrets: Iterable[str] = ()) -> None:
-        self._file = open(path, "a", encoding="utf-8", errors="backslashreplace")
+        self.failure: DiskError | None = None
+        """Why the first line that was lost was lost."""
+        self._path = path
+        with disk_errors(path):
+            self._file = cast(BinaryIO, open(path, "ab", buffering=0))
         self._secrets = tuple(secrets)
         self._pending = ""
         self._lock = threading.Lock()  # progress bars and trackers write from threads of their own
@@ -50,13 +56,22 @@ class LogFile:
             if self._pending.strip():
                 self._write_line(self._pending)
             self._pending = ""
-            self._file.close()
+            with self._noting_failure():  # network file systems tell only now
+                self._file.close()
 
     def _write_line(self, line: str) -> None:
         shown = line.rstrip("\r").rpartition("\r")[2]
         plain = _CONTROLS.sub("", _ESCAPES.sub("", shown))
-        self._file.write(redact_text(plain, self._secrets).rstrip() + "\n")
-        self._file.flush()
+        text = redact_text(plain, self._secrets).rstrip() + "\n"
+        with self._noting_failure():
+            append_whole(self._file, text.encode("utf-8", "backslashreplace"))
+
+    @contextlib.contextmanager
+    def _noting_failure(self) -> Generator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.failure = self.failure or DiskError(self._path, error)
 
     def __enter__(self) -> Self:
         return self

@@ -6,8 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Self, TypedDict, Unpack
 
+from .directory import RunDirectory
 from .durable import strict_json, write_durably
-from .provenance import GitState
 from .redaction import redact
 
 
@@ -15,14 +15,22 @@ class RunFacts(TypedDict, total=False):
     """The sections of run.json that the caller knows; times and status are the record's own."""
 
     experiment_id: str
+    identity: str
+    parent: dict[str, Any] | None
+    resumes: list[dict[str, Any]]
+    program: list[str]
+    cwd: str
+    flags: list[str]
+    sources: dict[str, str]
     options: dict[str, Any]
     machine: dict[str, Any]
     versions: dict[str, str]
     host: dict[str, Any]
     device: str
     debug: bool
-    git: GitState | None
+    git: dict[str, Any] | None
     dataset: dict[str, Any]
+    trackers: dict[str, Any]
     result: dict[str, Any]
     error: str
 
@@ -34,6 +42,7 @@ class RunRecord:
         self.path = path
         self.content = content
         self._secrets = tuple(secrets)
+        self._seconds_before: float = content.get("duration_seconds") or 0.0
         self._started = time.monotonic()
 
     @classmethod
@@ -45,16 +54,28 @@ class RunRecord:
         record.update(**facts)
         return record
 
+    @classmethod
+    def resume(cls, run: RunDirectory, place: dict[str, Any], *, secrets: Iterable[str] = ()) -> Self:
+        """The record of a run that goes on; `place` (epoch, step, ...) is noted under `resumes`."""
+        content = dict.fromkeys(RunFacts.__annotations__) | run.record()
+        content |= {"status": "running", "ended_at": None, "error": None}
+        content["resumes"] = [*(content["resumes"] or []), {"at": _now(), **place}]
+        record = cls(run.record_path, content, secrets)
+        record.update()
+        return record
+
     def update(self, **facts: Unpack[RunFacts]) -> None:
         """Replace the given sections."""
-        self.content.update(redact(facts, self._secrets))
+        # A package may have a name like a secret's, and its version is none.
+        plain = {name: facts[name] for name in ("versions",) if name in facts}
+        self.content.update({**redact(facts, self._secrets), **plain})
         self._write()
 
     def finish(self, status: Literal["finished", "failed", "interrupted"], **facts: Unpack[RunFacts]) -> None:
         """Say how the run ended, and its last facts: `result`, or `error`."""
         self.content["status"] = status
         self.content["ended_at"] = _now()
-        self.content["duration_seconds"] = round(time.monotonic() - self._started, 3)
+        self.content["duration_seconds"] = round(self._seconds_before + time.monotonic() - self._started, 3)
         self.update(**facts)
 
     def _write(self) -> None:

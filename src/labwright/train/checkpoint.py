@@ -15,10 +15,11 @@ JSON in the header's metadata, under `labwright`. A JSON object there is one of 
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from labwright.args.errors import UserError
@@ -26,7 +27,24 @@ from labwright.args.errors import UserError
 from .aliases import Place, restore_tensor, share_memory
 from .tensor_file import decode, encode
 
-SCHEMA = 1
+SCHEMA = 2
+
+
+def _from_1(state: Any) -> Any:
+    """Since 2, how far the run has come stands under `run`, with the progress within an epoch and the files' rows.
+
+    What 1 did not say: all rows are kept, and there are as many threads as now.
+    """
+    if not isinstance(state, dict) or "position" not in state:
+        return state
+    moved = ("position", "best", "early_stopping")
+    run = {key: state[key] for key in moved} | {"progress": None, "num_rows": {"history": None, "steps": None}}
+    rest = {key: value for key, value in state.items() if key not in moved}
+    return rest | {"num_threads": torch.get_num_threads(), "run": run}
+
+
+MIGRATIONS: dict[int, Callable[[Any], Any]] = {1: _from_1}
+"""What makes a state of a schema one of the next."""
 
 
 class CheckpointError(UserError):
@@ -63,12 +81,20 @@ def read_state(tensors: dict[str, Tensor], metadata: dict[str, str], where: str)
         if "labwright" not in metadata:
             raise ValueError("it holds tensors, but no state of a run")
         header = json.loads(metadata["labwright"])
-        if header["schema"] != SCHEMA:
-            raise ValueError(f"its schema is {header['schema']}, and this version of labwright reads {SCHEMA}")
-        return _Reader(tensors).value(header["state"])
+        schema = header["schema"]
+        if schema != SCHEMA and schema not in MIGRATIONS:
+            newer = "; a newer labwright wrote it" if isinstance(schema, int) and schema > SCHEMA else ""
+            raise ValueError(f"its schema is {schema!r}, and this version of labwright reads up to {SCHEMA}{newer}")
+        return _migrated(_Reader(tensors).value(header["state"]), schema)
     # Whatever a damaged or forged header makes of the reader, it is the file that is wrong.
     except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
         raise CheckpointError(f"{where}not a checkpoint that can be read: {first_line(error)}") from error
+
+
+def _migrated(state: Any, schema: int) -> Any:
+    for step in range(schema, SCHEMA):
+        state = MIGRATIONS[step](state)
+    return state
 
 
 def read_file(path: Path) -> bytes:
