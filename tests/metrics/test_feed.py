@@ -96,4 +96,4 @@ def test_state_does_not_grow_with_the_split_where_counts_will_do() -> None:
     assert isinstance(metric, GroupMetric)
     for _ in range(2000):
         metric.update({"logits": torch.ones(1)}, {"target": torch.ones(1)}, weight=1)
-    assert len(metric._feed._chunk) < 512
+    assert len(metric._feed._chunk[0]) < 512

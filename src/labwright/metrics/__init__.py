@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .groups import GROUPS as GROUPS
     from .groups import build_metrics as build_metrics
     from .metric_set import MetricSet as MetricSet
+    from .metric_set import check_state as check_state
     from .stock import Accuracy as Accuracy
     from .stock import MeanAbsoluteError as MeanAbsoluteError
     from .stock import MeanSquaredError as MeanSquaredError
@@ -30,6 +31,7 @@ else:
             "Perplexity": ".stock",
             "WeightedMean": ".base",
             "build_metrics": ".groups",
+            "check_state": ".metric_set",
             "choose_threshold": ".threshold",
             "metrics_for": ".stock",
             "positive_probability": ".stock",

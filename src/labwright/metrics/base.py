@@ -8,11 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .state import Stateful
 
-class Metric(ABC):
+
+class Metric(Stateful, ABC):
     """A number over one pass over a split, and the class that a metric of your own subclasses.
 
-    `update` stays on the device; only `compute` waits for it. Each pass has a new metric.
+    `update` stays on the device; only `compute` waits for it. Each pass has a new metric. A run that was stopped in the
+    middle of a pass goes on with the attributes it had; one that a checkpoint cannot hold needs the metric's own
+    `state_dict` and `load_state_dict`.
 
         class LargestError(Metric):
             name = "largest_error"

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Protocol
 from weakref import ReferenceType, ref
 
@@ -11,9 +12,20 @@ from torch import Tensor
 from .base import Metric
 from .groups import Settings
 from .readings import READ, find_preds, find_target
+from .state import Stateful
 
 _CHUNK_ELEMENTS = 2**20
 _MOST_BATCHES = 512  # tiny tensors take more memory than their elements
+_STATE = (
+    "_gauges",
+    "_has_reading",
+    "_chunk",
+    "_chunk_kind",
+    "_num_elements",
+    "_is_probability",
+    "_num_batches",
+    "_has_nan",
+)
 
 
 class Gauge(Protocol):
@@ -21,9 +33,11 @@ class Gauge(Protocol):
 
     def update(self, reading: Any) -> None: ...
     def compute(self) -> Mapping[str, Tensor]: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
 
 
-GaugeMaker = Callable[[Sequence[str], Settings, torch.device], list[Gauge]]
+GaugeMaker = Callable[[Sequence[str], Settings], list[Gauge]]
 """From the metrics wanted."""
 
 
@@ -48,7 +62,7 @@ class GroupMetric(Metric):
         return (value if self._index is None else value[self._index]).item()
 
 
-class Feed:
+class Feed(Stateful):
     """Collects batches into large chunks on their device and hands these to the gauges.
 
     The first batch goes on at once: a wrong shape is found there, and not after an epoch.
@@ -60,8 +74,9 @@ class Feed:
         self.names: list[str] = []
         self._group, self._make_gauges, self._settings = group, make_gauges, settings
         self._preds, self._target = preds, target
-        self._gauges: list[Gauge] | None = None
-        self._chunk: list[tuple[Tensor, Tensor]] = []
+        self._has_reading = False
+        self._chunk: list[list[Tensor]] = [[], []]
+        """Predictions and targets of the batches that wait."""
         self._chunk_kind: object = None
         self._num_elements = 0
         self._is_probability = False
@@ -81,14 +96,15 @@ class Feed:
         target = find_target(self._group, self._target, outputs, batch, preds)
         if not len(preds):
             return
-        kind = (is_probability, preds.shape[1:], target.shape[1:])
+        kind = (is_probability, tuple(preds.shape[1:]), tuple(target.shape[1:]))
         if kind != self._chunk_kind:
             self._flush()
             self._chunk_kind, self._is_probability = kind, is_probability
         # Copies: a step may write its outputs to the same memory each time (CUDA graphs).
-        self._chunk.append((preds.detach().clone(), target.detach().clone()))
+        for waiting, of_batch in zip(self._chunk, (preds, target), strict=True):
+            waiting.append(of_batch.detach().clone())
         self._num_elements += preds.numel()
-        if self._gauges is None or self._num_elements >= _CHUNK_ELEMENTS or len(self._chunk) >= _MOST_BATCHES:
+        if not self._has_reading or self._num_elements >= _CHUNK_ELEMENTS or len(self._chunk[0]) >= _MOST_BATCHES:
             self._flush()
 
     @torch.inference_mode(False)
@@ -97,19 +113,29 @@ class Feed:
         """Every metric so far; empty if there was no batch."""
         if self._values is None:
             self._flush()
-            self._values = {name: value for gauge in self._gauges or () for name, value in gauge.compute().items()}
+            gauges = self._gauges if self._has_reading else ()
+            self._values = {name: value for gauge in gauges for name, value in gauge.compute().items()}
             if self._has_nan is not None and self._has_nan.item():
                 self._values = {name: torch.full_like(value, math.nan) for name, value in self._values.items()}
         return self._values
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where it is in the pass, with the batches that wait: in other chunks sums would be rounded otherwise."""
+        return {name: getattr(self, name) for name in _STATE}
+
+    @cached_property
+    def _gauges(self) -> list[Gauge]:
+        with torch.inference_mode(False):
+            return self._make_gauges(self.names, self._settings)
 
     # Whatever is made under inference_mode could only be changed under inference_mode.
     @torch.inference_mode(False)
     @torch.no_grad()
     def _flush(self) -> None:
-        if not self._chunk:
+        if not self._chunk[0]:
             return
-        preds, target = (torch.cat(tensors) for tensors in zip(*self._chunk, strict=True))
-        self._chunk.clear()
+        preds, target = map(torch.cat, self._chunk)
+        self._chunk = [[], []]
         self._num_elements = 0
         if preds.is_floating_point():
             has_nan = preds.isnan().any()
@@ -117,7 +143,6 @@ class Feed:
         reading = READ[self._group](self._group, preds, target, self._is_probability, self._settings)
         if not len(reading.target):
             return  # every target was one to ignore
-        if self._gauges is None:
-            self._gauges = self._make_gauges(self.names, self._settings, preds.device)
+        self._has_reading = True
         for gauge in self._gauges:
             gauge.update(reading)

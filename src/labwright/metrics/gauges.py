@@ -24,6 +24,7 @@ from .base import widest_float
 from .feed import Gauge, GaugeMaker
 from .groups import Settings
 from .readings import ClassReading, NumberReading
+from .state import Stateful
 
 # Inputs were checked, and a run's processes each judge what they were given.
 _PLAIN: dict[str, Any] = {"validate_args": False, "sync_on_compute": False}
@@ -90,14 +91,14 @@ def _ratio(part: Tensor, whole: Tensor) -> Tensor:
     return (part / whole).where(whole > 0, 0.0)
 
 
-class CountsGauge:
+class CountsGauge(Stateful):
     """Metrics that follow from how often labels and targets meet."""
 
     def __init__(self, state: torchmetrics.Metric, tell: Callable[[Counts], dict[str, Tensor]]) -> None:
         self._state, self._tell = state, tell
 
     def update(self, reading: ClassReading) -> None:
-        self._state.update(reading.labels, reading.target)
+        self._state.to(reading.target.device).update(reading.labels, reading.target)
 
     def compute(self) -> Mapping[str, Tensor]:
         tp, fp, tn, fn, support = self._state.compute().cpu().double().reshape(-1, 5).unbind(-1)
@@ -166,20 +167,20 @@ def _tell_foreground(counts: Counts) -> dict[str, Tensor]:
     return {"dice": dice, "dice_foreground": dice, "iou": iou, "iou_foreground": iou, "pixel_accuracy": accuracy}
 
 
-class OneNumber:
+class OneNumber(Stateful):
     """A torchmetrics metric as it is, of the scores or the labels of a reading."""
 
     def __init__(self, name: str, metric: torchmetrics.Metric, reads: Callable[[ClassReading], Tensor]) -> None:
         self._name, self._metric, self._reads = name, metric, reads
 
     def update(self, reading: ClassReading) -> None:
-        self._metric.update(self._reads(reading), reading.target)
+        self._metric.to(reading.target.device).update(self._reads(reading), reading.target)
 
     def compute(self) -> Mapping[str, Tensor]:
         return {self._name: self._metric.compute()}
 
 
-class Calibration:
+class Calibration(Stateful):
     """How far confidence is from accuracy, or the probability of the positive class from its frequency.
 
     torchmetrics' metric for two classes serves many: the one for these adds up in single precision.
@@ -193,13 +194,15 @@ class Calibration:
         if probability.ndim == 2:
             probability = probability.gather(1, reading.labels[:, None]).squeeze(1)
             happened = (reading.labels == reading.target).long()
-        self._error.update(probability.to(widest_float(probability.device)).clamp(0, 1), happened)
+        self._error.to(probability.device).update(
+            probability.to(widest_float(probability.device)).clamp(0, 1), happened
+        )
 
     def compute(self) -> Mapping[str, Tensor]:
         return {"ece": self._error.compute()}
 
 
-class Ranking:
+class Ranking(Stateful):
     """Areas under curves over every threshold there is; all scores are kept until the end."""
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -241,7 +244,7 @@ def _mean(values: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(values)).mean() if values else torch.tensor(math.nan)
 
 
-class Moments:
+class Moments(Stateful):
     """Errors and correlation of numbers, by columns.
 
     Not torchmetrics' R2Score: it calls targets constant whose squares sum up to less than 1e-4.
@@ -285,7 +288,7 @@ def _unless_rounding(spread: Tensor, n: Tensor, mean: Tensor) -> Tensor:
     return spread.where(spread > (n * (1e-12 * mean).square()).sum(0), math.nan)
 
 
-class RankCorrelation:
+class RankCorrelation(Stateful):
     """Spearman's; all numbers are kept until the end.
 
     Not torchmetrics' SpearmanCorrCoef: its 32-bit sums of ranks overflow where many of 100,000 samples are tied.
@@ -311,7 +314,7 @@ def _mean_ranks(values: Tensor) -> Tensor:
     return (counts.cumsum(0) - (counts - 1) / 2).to(values.dtype)[place]
 
 
-class DataRange:
+class DataRange(Stateful):
     """The range of an image's values: as given, or largest less smallest target of the split."""
 
     def __init__(self, given: float | None) -> None:
@@ -328,7 +331,7 @@ class DataRange:
         return (largest.max() - smallest.min()).item()
 
 
-class PixelErrors:
+class PixelErrors(Stateful):
     """Squared errors over all pixels of the split."""
 
     def __init__(self, data_range: float | None) -> None:
@@ -350,17 +353,18 @@ class PixelErrors:
         }
 
 
-class Similarity:
+class Similarity(Stateful):
     """SSIM of each image; where the range is not given, the images wait in main memory until it is known."""
 
-    def __init__(self, data_range: float | None, device: torch.device) -> None:
+    def __init__(self, data_range: float | None) -> None:
         self._range = DataRange(data_range)
         self._is_range_known = data_range is not None
-        self._device = device
+        self._device = torch.device("cpu")
         self._of_images: list[Tensor] = []
         self._waiting: list[Tensor] = []
 
     def update(self, reading: NumberReading) -> None:
+        self._device = reading.preds.device
         preds, target = _images(reading.preds), _images(reading.target)
         if self._is_range_known:
             self._of_images.append(self._similarity(preds, target))
@@ -390,27 +394,27 @@ def _images(pixels: Tensor) -> Tensor:
     return pixels
 
 
-def _of_binary(names: Sequence[str], settings: Settings, device: torch.device) -> list[Gauge]:
-    counts = MulticlassStatScores(2, average=None, **_PLAIN).to(device)
+def _of_binary(names: Sequence[str], settings: Settings) -> list[Gauge]:
+    counts = MulticlassStatScores(2, average=None, **_PLAIN)
     return [CountsGauge(counts, _tell_binary), *_of_scores(names)]
 
 
-def _of_multiclass(names: Sequence[str], settings: Settings, device: torch.device) -> list[Gauge]:
+def _of_multiclass(names: Sequence[str], settings: Settings) -> list[Gauge]:
     num_classes = settings.num_outputs
-    counts = MulticlassStatScores(num_classes, average=None, **_PLAIN).to(device)
+    counts = MulticlassStatScores(num_classes, average=None, **_PLAIN)
     gauges: list[Gauge] = [CountsGauge(counts, _tell_multiclass), *_of_scores(names)]
     if "top5_accuracy" in names:
-        top5 = MulticlassAccuracy(num_classes, average="micro", top_k=5, **_PLAIN).to(device)
+        top5 = MulticlassAccuracy(num_classes, average="micro", top_k=5, **_PLAIN)
         gauges.append(OneNumber("top5_accuracy", top5, lambda reading: reading.scores))
     return gauges
 
 
-def _of_multilabel(names: Sequence[str], settings: Settings, device: torch.device) -> list[Gauge]:
+def _of_multilabel(names: Sequence[str], settings: Settings) -> list[Gauge]:
     num_labels = settings.num_outputs
-    counts = MultilabelStatScores(num_labels, average=None, **_PLAIN).to(device)
+    counts = MultilabelStatScores(num_labels, average=None, **_PLAIN)
     gauges: list[Gauge] = [CountsGauge(counts, _tell_multilabel), *_of_scores(names)]
     if "exact_match" in names:
-        exact_match = MultilabelExactMatch(num_labels, **_PLAIN).to(device)
+        exact_match = MultilabelExactMatch(num_labels, **_PLAIN)
         gauges.append(OneNumber("exact_match", exact_match, lambda reading: reading.labels))
     return gauges
 
@@ -421,18 +425,18 @@ def _of_scores(names: Sequence[str]) -> list[Gauge]:
     return [*gauges, Calibration()] if "ece" in names else gauges
 
 
-def _of_numbers(names: Sequence[str], settings: Settings, device: torch.device) -> list[Gauge]:
+def _of_numbers(names: Sequence[str], settings: Settings) -> list[Gauge]:
     return [Moments(), RankCorrelation()] if "spearman" in names else [Moments()]
 
 
-def _of_pixels(names: Sequence[str], settings: Settings, device: torch.device) -> list[Gauge]:
-    counts = MulticlassStatScores(max(settings.num_outputs, 2), average=None, **_PLAIN).to(device)
+def _of_pixels(names: Sequence[str], settings: Settings) -> list[Gauge]:
+    counts = MulticlassStatScores(max(settings.num_outputs, 2), average=None, **_PLAIN)
     return [CountsGauge(counts, _tell_foreground if settings.num_outputs == 1 else _tell_segmentation)]
 
 
-def _of_images(names: Sequence[str], settings: Settings, device: torch.device) -> list[Gauge]:
+def _of_images(names: Sequence[str], settings: Settings) -> list[Gauge]:
     errors = PixelErrors(settings.data_range)
-    return [errors, Similarity(settings.data_range, device)] if "ssim" in names else [errors]
+    return [errors, Similarity(settings.data_range)] if "ssim" in names else [errors]
 
 
 GAUGES: Mapping[str, GaugeMaker] = {
