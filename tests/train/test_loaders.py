@@ -1,11 +1,11 @@
-import gc
 import random
-from multiprocessing import active_children
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.data import Subset
 from torch.utils.data import TensorDataset as PairDataset
@@ -31,6 +31,8 @@ class Numbers:
 class Samples:
     """Samples one by one, as `make` makes them."""
 
+    draws_random_numbers = True
+
     def __init__(self, make: Any, length: int = 5) -> None:
         self.make = make
         self.length = length
@@ -46,8 +48,11 @@ def noisy_sample(position: int) -> dict[str, Any]:
     return {"input": torch.rand(3), "target": random.random() + np.random.rand(), "position": position}
 
 
-def broken_sample(position: int) -> dict[str, Any]:
-    raise KeyError(f"sample {position} is broken")
+class NoisyBatches(Numbers):
+    """Whole batches that are drawn at random."""
+
+    def __getitems__(self, positions: list[int]) -> Batch:
+        return {"input": torch.rand(len(positions)), "target": torch.from_numpy(np.random.rand(len(positions)))}
 
 
 def loader_of(dataset: Any, batch_size: int = 4, *, shuffle: bool = False, seed: int = 0, **options: Any) -> Loader:
@@ -235,32 +240,127 @@ def test_workers_survive_an_epoch_that_is_left_early() -> None:
     assert order(loader) == expected
 
 
-def test_what_goes_wrong_in_a_dataset_surfaces() -> None:
-    with pytest.raises(KeyError, match="sample 0 is broken"):
-        list(loader_of(Samples(broken_sample)))
+def draws_by_position(loader: Loader, epoch: int = 1) -> dict[int, Any]:
+    loader.set_epoch(epoch)
+    return {
+        position: (batch["input"][row].tolist(), batch["target"][row].item())
+        for batch in loader
+        for row, position in enumerate(batch["position"].tolist())
+    }
 
 
-@pytest.mark.slow  # after an error torch waits five seconds for the worker to end
-def test_what_goes_wrong_in_a_worker_surfaces() -> None:
-    with pytest.raises(KeyError, match="sample 0 is broken"):
-        list(loader_of(Samples(broken_sample), num_workers=1))
-    gc.collect()  # the wait happens here, and not in whichever test comes next
+def test_what_is_drawn_for_a_sample_depends_neither_on_batch_size_nor_order_nor_workers() -> None:
+    samples = Samples(noisy_sample, 12)
+    alone = loader_of(samples, 1)
+    expected, later = draws_by_position(alone), draws_by_position(alone, epoch=2)
+    assert len({str(draws) for draws in [*expected.values(), *later.values()]}) == 24
+    for batch_size, num_workers in ((5, 0), (12, 0), (5, 2)):
+        loader = loader_of(samples, batch_size, shuffle=True, num_workers=num_workers)
+        assert draws_by_position(loader) == expected
+        assert draws_by_position(loader, epoch=2) == later
+        loader.close()
+    assert draws_by_position(loader_of(samples, 1, seed=1)) != expected
 
 
-def test_closed_loader_leaves_no_process_and_can_start_again() -> None:
-    others = active_children()
-    loader = loader_of(Samples(noisy_sample, 10), shuffle=True, num_workers=2)
-    loader.close()  # nothing has started yet
-    expected = list(loader)
-    assert len(active_children()) == len(others) + 2
-    loader.close()
-    loader.close()
-    assert active_children() == others
-    assert_same_batches(expected, list(loader))
-    batches = iter(loader)
-    next(batches)
-    loader.close()  # in the middle of an epoch that somebody still holds
-    assert active_children() == others
+def test_what_a_collate_function_draws_repeats_and_leaves_no_trace() -> None:
+    def mixed(samples: list[Any]) -> Batch:
+        return {"input": torch.tensor(samples)[torch.randperm(len(samples))], "share": torch.rand(1)}
+
+    before = torch.get_rng_state()
+    fixed = Samples(float, 10)
+    fixed.draws_random_numbers = False
+    for dataset in (Samples(float, 10), fixed):
+        loader = loader_of(dataset, collate=mixed)
+        batches = list(loader)
+        assert not batches[0]["share"].equal(batches[1]["share"])
+        assert_same_batches(batches, list(loader))
+        assert_same_batches(batches, list(loader_of(dataset, collate=mixed, num_workers=2)))
+    assert torch.get_rng_state().equal(before)
+
+
+def noisy_datasets(length: int) -> tuple[Any, ...]:
+    return NoisyBatches(length), Samples(noisy_sample, length)
+
+
+@given(st.data(), st.integers(1, 30), st.integers(1, 8), st.integers(1, 3), st.booleans())
+def test_an_iteration_that_starts_later_goes_on_as_if_it_had_not(
+    data: Any, length: int, batch_size: int, epoch: int, shuffle: bool
+) -> None:
+    for dataset in noisy_datasets(length):
+        loader = loader_of(dataset, batch_size, shuffle=shuffle)
+        loader.set_epoch(epoch)
+        whole = list(loader)
+        cut = data.draw(st.integers(0, len(whole)))
+        again = loader_of(dataset, batch_size, shuffle=shuffle)
+        again.start_at(cut)
+        again.set_epoch(epoch)
+        assert_same_batches(list(again), whole[cut:])
+        assert_same_batches(list(again), whole)  # only the next iteration starts later
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.data(), st.integers(1, 30), st.integers(1, 8), st.integers(1, 2))
+def test_workers_start_later_too(data: Any, length: int, batch_size: int, num_workers: int) -> None:
+    for dataset in noisy_datasets(length):
+        whole = list(loader_of(dataset, batch_size, shuffle=True))
+        cut = data.draw(st.integers(0, len(whole)))
+        loader = loader_of(dataset, batch_size, shuffle=True, num_workers=num_workers)
+        loader.start_at(cut)
+        assert_same_batches(list(loader), whole[cut:])
+        assert_same_batches(list(loader), whole)
+        loader.close()
+
+
+def test_what_is_left_out_is_not_fetched() -> None:
+    fetched: list[int] = []
+
+    def sample(position: int) -> Any:
+        fetched.append(position)
+        return {"input": position}
+
+    loader = loader_of(Samples(sample, 10))
+    loader.start_at(2)
+    assert [batch["index"].tolist() for batch in loader] == [[8, 9]] and fetched == [8, 9]
+
+
+def test_starting_after_the_last_batch_is_refused() -> None:
+    with pytest.raises(UserError, match="cannot start after 4 batches: dataset 'train' has 3"):
+        loader_of(Numbers(10), source="train").start_at(4)
+
+
+def test_what_goes_wrong_in_a_dataset_surfaces_with_the_samples_it_happened_to() -> None:
+    class Broken(Numbers):
+        def __getitems__(self, positions: list[int]) -> Batch:
+            raise KeyError("broken")
+
+    with pytest.raises(KeyError, match="broken") as raised:
+        list(loader_of(Broken(3), source="train"))
+    assert raised.value.__notes__ == ["in the batch of samples 0, 1, 2 of dataset 'train'"]
+
+
+def test_a_dataset_that_stops_is_an_error_and_not_a_shorter_epoch() -> None:
+    numbers = iter(range(3))
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        list(loader_of(Samples(lambda position: {"input": next(numbers)})))
+
+
+def test_pinned_batches_are_made_ahead_and_an_iteration_left_early_does_no_harm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """On a machine with an accelerator the tensors would be pinned; here they only go the same way."""
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_device_index", lambda: 0)
+    monkeypatch.setattr(torch.accelerator, "set_device_index", lambda device: None)
+    monkeypatch.setattr(Tensor, "pin_memory", lambda tensor: tensor.clone())
+    expected = list(loader_of(Numbers(40), shuffle=True))
+    for num_workers in (0, 2):
+        loader = loader_of(Numbers(40), shuffle=True, num_workers=num_workers, pin_memory=True)
+        for _ in range(3):
+            for left_early in loader:
+                assert left_early["input"].equal(expected[0]["input"])
+                break
+            assert_same_batches(list(loader), expected)
+        loader.close()
 
 
 def test_loader_without_workers_closes_too() -> None:

@@ -15,6 +15,7 @@ from labwright import Experiment
 from labwright.args import ExperimentArgs, MachineConfig, RunOptions, UserError
 from labwright.datasets import Splits
 from labwright.metrics import Metric
+from labwright.session import run_state
 from labwright.train import Batch, Loss, NonFiniteLoss
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -108,7 +109,7 @@ def rates(experiment: Trainee) -> list[float]:
 
 
 def test_an_epoch_trains_then_validates_then_is_recorded(trained: Callable[..., Trainee]) -> None:
-    epoch = ["start {}", "train", "train", "train", "eval", "record {}", "end {}"]
+    epoch = ["start {}", "train", "train", "train", "eval", "end {}", "record {}"]
     expected = [event.format(number) for number in (1, 2) for event in epoch]
     assert trained(epochs=2).events[: len(expected)] == expected
 
@@ -209,12 +210,14 @@ def test_loss_that_is_not_finite_stops_before_it_is_recorded(
 
 
 def test_state_of_a_finished_epoch_is_everything_the_next_depends_on(trained: Callable[..., Trainee]) -> None:
-    state = trained(epochs=2, early_stopping_patience=3).state_dict()
+    experiment = trained(epochs=2, early_stopping_patience=3)
+    state = experiment.state_dict()
     assert state.keys() == {
-        *("model", "returns_average", "optimizers", "schedulers", "stepper", "rng", "position", "best"),
-        "early_stopping",
+        *("model", "returns_average", "optimizers", "schedulers", "stepper", "rng", "num_threads"),
     }
-    assert state["position"]["epoch"] == 2 and state["best"] == {"value": 1.0, "epoch": 1}
+    run = run_state(experiment)
+    assert run.keys() == {"position", "best", "early_stopping", "progress", "num_rows"}
+    assert run["position"]["epoch"] == 2 and run["best"] == {"value": 1.0, "epoch": 1} and run["progress"] is None
 
 
 def test_values_that_a_batch_measures_besides_are_averaged_by_weight(trained: Callable[..., Trainee]) -> None:
@@ -233,7 +236,7 @@ def test_stop_within_an_epoch_ends_it_cleanly(trained: Callable[..., Trainee]) -
                 self.stop("experiment")
 
     experiment = trained(Stopping, epochs=9)
-    assert experiment.position.step == 5 and experiment.events[-1] == "end 2"
+    assert experiment.position.step == 5 and experiment.events[-2:] == ["end 2", "record 2"]
     assert [row["split"] for row in experiment.recorder.history.rows] == ["train", "val", "train"]
 
 
@@ -249,6 +252,7 @@ def test_memory_does_not_grow_with_epochs_or_steps(trained: Callable[..., Traine
             self.experiment_metrics.clear()
             self.recorder.history.rows.clear()
             if self.epoch in (120, 240):
+                self.flush()
                 gc.collect()
                 in_use.append((len(gc.get_objects()), tracemalloc.get_traced_memory()[0]))
 

@@ -14,6 +14,7 @@ from labwright.train import (
     seed_everything,
     set_rng_state,
 )
+from labwright.train.seeds import numbered_seed
 
 
 def draws() -> list[Any]:
@@ -97,6 +98,12 @@ def test_derived_seeds_are_the_same_everywhere_and_tell_words_apart() -> None:
     assert len({derive_seed(0, "a", 1), derive_seed(0, "a", 2), derive_seed(0, "b", 1), derive_seed(1, "a", 1)}) == 4
     assert derive_seed(0, "1") != derive_seed(0, 1)
     assert 0 <= derive_seed(2**80, "large") < 2**63
+
+
+def test_numbered_seeds_are_those_of_splitmix64() -> None:
+    """The first outputs for the seed 1234567, as published with its reference implementation, in 63 bits."""
+    published = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431]
+    assert [numbered_seed(1234567, number) for number in range(4)] == [value >> 1 for value in published]
 
 
 def test_isolated_draws_follow_from_their_seed_and_leave_no_trace() -> None:

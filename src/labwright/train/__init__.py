@@ -38,11 +38,14 @@ if TYPE_CHECKING:
     from .weights import load_into as load_into
     from .weights import load_weights as load_weights
     from .weights import model_bytes as model_bytes
+    from .worker_errors import BatchOverdue as BatchOverdue
+    from .worker_errors import WorkerDied as WorkerDied
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
             "Batch": ".batch",
+            "BatchOverdue": ".worker_errors",
             "BestTracker": ".early_stopping",
             "CheckpointError": ".checkpoint",
             "EMA": ".ema",
@@ -53,6 +56,7 @@ else:
             "Position": ".position",
             "RoutedForward": ".routing",
             "Stepper": ".stepper",
+            "WorkerDied": ".worker_errors",
             "TrainLoop": ".loop",
             "add_noise": ".noise",
             "build_loader": ".loaders",

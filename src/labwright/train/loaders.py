@@ -1,18 +1,23 @@
 """Batches of a dataset, in an order that follows from seed and epoch alone."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, cast
+from itertools import islice
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler, default_collate, get_worker_info
+from torch.utils.data import default_collate, get_worker_info
 
 from labwright.args.errors import UserError
+from labwright.args.wording import listed
 
 from .batch import Batch
 from .seeding import isolated_rng, seed_cpu
-from .seeds import derive_seed
+from .seeds import derive_seed, numbered_seed
+from .workers import Workers
 
 Collate = Callable[[list[Any]], Any]
 
@@ -34,125 +39,200 @@ def build_loader(
     dict or an (input, target) pair; `collate` makes a Batch of a list of those where the default will not do. With it
     samples are fetched one by one, if the dataset has `__getitem__`; one that has only `__getitems__` must return a
     list of samples there, and a UserError says so if it returns a whole Batch, which `collate` could not touch.
-    A dataset may draw random numbers: they depend on seed, epoch and batch, not on the number of workers. One that
-    draws none can say so with `draws_random_numbers = False`, which saves some 20 microseconds a batch.
+
+    A dataset may draw random numbers from Python, NumPy and torch. Those of a sample that is fetched alone follow from
+    seed, epoch and its position, whatever the batch size, the order and the number of workers; those of a batch
+    fetched at once from seed, epoch and the number of the batch; so do those of `collate`. A dataset that draws none
+    can say so with `draws_random_numbers = False`, which saves some 7 microseconds a sample, or 20 a batch.
     """
-    return Loader(
-        _Batches(dataset, collate, source),
-        _Order(_checked_length(dataset, batch_size, source), batch_size, shuffle, seed),
-        num_workers=num_workers,
-        pin_memory=pin_memory,
-    )
+    title = f"dataset {source!r}" if source else f"the {type(dataset).__name__}"
+    order = _Order(_checked_length(dataset, batch_size, title), batch_size, shuffle, seed)
+    return Loader(_Fetch(dataset, collate, source, title), order, num_workers=num_workers, pin_memory=pin_memory)
 
 
 class Loader:
     """An iterable of batches. `set_epoch` before each epoch gives each its own order; none of it touches the RNG."""
 
-    def __init__(self, batches: "_Batches", order: "_Order", *, num_workers: int, pin_memory: bool) -> None:
-        self.dataset = batches.dataset
+    def __init__(self, fetch: "_Fetch", order: "_Order", *, num_workers: int, pin_memory: bool) -> None:
+        self.dataset = fetch.dataset
         self.batch_size = order.batch_size
+        self.should_stop: Callable[[], bool] = lambda: False
+        """Asked while waiting for a worker. Once it says yes, a batch that takes longer than seconds is not waited for
+        any more: the iteration ends with BatchOverdue. No batch before it is lost."""
+        self._fetch = fetch
         self._order = order
-        self._loader: DataLoader[Batch] = DataLoader(
-            batches,  # pyright: ignore[reportArgumentType]  # any object with __getitem__ will do
-            batch_size=None,  # the sampler hands out whole batches
-            sampler=order,
-            collate_fn=_as_it_is,
-            num_workers=num_workers,
-            persistent_workers=num_workers > 0,
-            pin_memory=pin_memory,
-            generator=torch.Generator(),  # without one, each epoch draws from the global generator
-        )
+        self._num_workers = num_workers
+        self._pin_memory = pin_memory and torch.accelerator.is_available()
+        self._first_batch = 0
+        self._workers: Workers | None = None
 
     def set_epoch(self, epoch: int) -> None:
         self._order.epoch = epoch
 
+    def start_at(self, num_batches: int) -> None:
+        """Leave that many batches out of the next iteration, and of that one alone; the rest are what they would be."""
+        if not 0 <= num_batches <= self.num_batches:
+            raise UserError(f"cannot start after {num_batches} batches: {self._fetch.title} has {self.num_batches}")
+        self._first_batch = num_batches
+
     def __iter__(self) -> Iterator[Batch]:
-        return iter(self._loader)
+        tasks = self._order.tasks(self._first_batch)
+        self._first_batch = 0
+        if self._num_workers == 0:
+            return (_pinned(self._fetch(task)) if self._pin_memory else self._fetch(task) for task in tasks)
+        if self._workers is None or self._workers.is_closed:
+            self._workers = Workers(self._fetch, self._num_workers, self._fetch.title)
+        self._workers.should_stop = self.should_stop
+        batches = self._workers.batches(tasks)
+        return _ahead(map(_pinned, batches)) if self._pin_memory else batches
 
     def close(self) -> None:
-        """End the worker processes, if there are any; iterating again starts new ones."""
-        workers = cast(Any, self._loader._iterator)  # torch has no other way to them
-        if workers is not None:
-            workers._shutdown_workers()
-            self._loader._iterator = None
+        """End the worker processes, if there are any, within seconds; iterating again starts new ones."""
+        if self._workers is not None:
+            self._workers.close()
+            self._workers = None
 
     def __len__(self) -> int:
         return self.num_batches
 
     @property
     def num_batches(self) -> int:
-        return len(self._order)
+        return -(-self.num_samples // self.batch_size)
 
     @property
     def num_samples(self) -> int:
         return self._order.num_samples
 
 
-class _Order(Sampler[tuple[int, list[int]]]):
-    """For each batch of the epoch a seed for what the dataset draws, and the positions to fetch."""
+class _Task(NamedTuple):
+    """A batch to fetch, and the seeds for what is drawn meanwhile: it says all that a worker needs to know."""
+
+    positions: list[int]
+    samples_seed: int
+    """Of the epoch; each sample's follows from it."""
+    batch_seed: int
+
+
+class _Order:
+    """Which samples make up the batches of an epoch."""
 
     def __init__(self, length: int, batch_size: int, shuffle: bool, seed: int) -> None:
-        self.batch_size = batch_size
         self.num_samples = length
+        self.batch_size = batch_size
         self.epoch = 1
         self._shuffle = shuffle
         self._seed = seed
 
-    def __len__(self) -> int:
-        return -(-self.num_samples // self.batch_size)
-
-    def __iter__(self) -> Iterator[tuple[int, list[int]]]:
-        generator = torch.Generator().manual_seed(derive_seed(self._seed, "order", self.epoch))
+    def tasks(self, first_batch: int) -> Iterator[_Task]:
+        """The batches of the epoch from `first_batch` on, counted from 0."""
+        order_seed, samples_seed, batches_seed = (
+            derive_seed(self._seed, what, self.epoch) for what in ("order", "samples", "batches")
+        )
+        generator = torch.Generator().manual_seed(order_seed)
         positions = (
             torch.randperm(self.num_samples, generator=generator) if self._shuffle else torch.arange(self.num_samples)
         )
-        seeds = torch.randint(2**62, (len(self),), generator=generator).tolist()
-        for batch, seed in enumerate(seeds):
-            start = batch * self.batch_size
+        for number, start in islice(enumerate(range(0, self.num_samples, self.batch_size)), first_batch, None):
             # Made Python numbers a batch at a time: a list of all positions would weigh five times the tensor.
-            yield seed, positions[start : start + self.batch_size].tolist()
+            batch = positions[start : start + self.batch_size].tolist()
+            yield _Task(batch, samples_seed, numbered_seed(batches_seed, number))
 
 
-class _Batches:
-    """The dataset as a mapping of (seed, positions) to whole batches, fetched where the worker is."""
+class _Fetch:
+    """Makes the batch that a task asks for, wherever that is done."""
 
-    def __init__(self, dataset: Any, collate: Collate | None, source: str) -> None:
+    def __init__(self, dataset: Any, collate: Collate | None, source: str, title: str) -> None:
         self.dataset = dataset
+        self.title = title
         self._collate = collate
         self._source = source
         self._fetch_at_once = getattr(dataset, "__getitems__", None)
         if collate is not None and hasattr(dataset, "__getitem__"):
             self._fetch_at_once = None  # a collate function is made for samples
-        self._draws = getattr(dataset, "draws_random_numbers", True)
+        self._dataset_draws = getattr(dataset, "draws_random_numbers", True)
 
-    def __getitem__(self, seed_and_positions: tuple[int, list[int]]) -> Batch:
-        seed, positions = seed_and_positions
-        if not self._draws:
-            return self._fetch(positions)
+    def __call__(self, task: _Task) -> Batch:
+        if not self._dataset_draws and self._collate is None:
+            return self._fetch(task)
         if get_worker_info() is not None:
-            seed_cpu(seed)  # a worker's generators serve nobody else
-            return self._fetch(positions)
-        with isolated_rng(seed):
-            return self._fetch(positions)
+            seed_cpu(task.batch_seed)  # a worker's generators serve nobody else
+            return self._fetch(task)
+        with isolated_rng(task.batch_seed):
+            return self._fetch(task)
 
-    def _fetch(self, positions: list[int]) -> Batch:
-        if self._fetch_at_once is not None:
-            fetched = self._fetch_at_once(positions)
-        else:
-            fetched = [self.dataset[position] for position in positions]
+    def _fetch(self, task: _Task) -> Batch:
+        try:
+            batch = self._batch(task)
+        except Exception as error:
+            error.add_note(f"in the batch of samples {listed(map(str, task.positions), 10)} of {self.title}")
+            raise
+        if "index" not in batch:
+            batch = {**batch, "index": torch.from_numpy(np.array(task.positions, dtype=np.int64))}
+        if "source" not in batch:
+            batch = {**batch, "source": [self._source] * len(task.positions)}
+        return batch
+
+    def _batch(self, task: _Task) -> Batch:
+        fetched = self._samples(task) if self._fetch_at_once is None else self._fetch_at_once(task.positions)
         if isinstance(fetched, list):
-            fetched = self._collate(fetched) if self._collate else stack(fetched)
-        elif self._collate:
+            return _named(self._collate(fetched) if self._collate else stack(fetched))
+        if self._collate:
             raise UserError(
-                f"{_title(self.dataset, self._source)} gives whole batches only, and collate is for samples: "
+                f"{self.title} gives whole batches only, and collate is for samples: "
                 "give it __getitem__, or leave collate out for it"
             )
-        batch = _named(fetched)
-        if "index" not in batch:
-            batch = {**batch, "index": torch.from_numpy(np.array(positions, dtype=np.int64))}
-        if "source" not in batch:
-            batch = {**batch, "source": [self._source] * len(positions)}
-        return batch
+        return _named(fetched)
+
+    def _samples(self, task: _Task) -> list[Any]:
+        if not self._dataset_draws:
+            return [self.dataset[position] for position in task.positions]
+        samples: list[Any] = []
+        for position in task.positions:
+            seed_cpu(numbered_seed(task.samples_seed, position))
+            samples.append(self.dataset[position])
+        if self._collate:
+            seed_cpu(task.batch_seed)
+        return samples
+
+
+def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The batches, each made by a thread while the caller works on the one before."""
+    device = torch.accelerator.current_device_index()
+    is_wanted: SimpleQueue[bool] = SimpleQueue()
+    made: SimpleQueue[tuple[Batch | None, BaseException | None]] = SimpleQueue()
+
+    def make() -> None:
+        torch.accelerator.set_device_index(device)  # a new thread would wake up the first one
+        while is_wanted.get():
+            try:
+                made.put((next(batches, None), None))
+            except BaseException as error:
+                made.put((None, error))
+
+    Thread(target=make, daemon=True).start()
+    try:
+        is_wanted.put(True)
+        while True:
+            batch, error = made.get()
+            if error is not None:
+                raise error
+            if batch is None:
+                return
+            is_wanted.put(True)
+            yield batch
+    finally:
+        is_wanted.put(False)
+
+
+def _pinned(value: Any) -> Any:
+    """Tensors where an accelerator copies them from while it computes."""
+    if isinstance(value, Tensor):
+        return value.pin_memory()
+    if isinstance(value, dict):
+        return {key: _pinned(part) for key, part in value.items()}
+    if isinstance(value, list) and value and isinstance(value[0], Tensor):
+        return [_pinned(part) for part in value]
+    return value
 
 
 def _named(batch: Any) -> Batch:
@@ -181,18 +261,10 @@ def stack(samples: list[Any]) -> Any:
     return samples
 
 
-def _checked_length(dataset: Any, batch_size: int, source: str) -> int:
+def _checked_length(dataset: Any, batch_size: int, title: str) -> int:
     if batch_size < 1:
         raise UserError(f"batch_size must be at least 1, not {batch_size}")
     length = len(dataset)
     if length == 0:
-        raise UserError(f"{_title(dataset, source)} is empty")
+        raise UserError(f"{title} is empty")
     return length
-
-
-def _title(dataset: Any, source: str) -> str:
-    return f"dataset {source!r}" if source else f"the {type(dataset).__name__}"
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
