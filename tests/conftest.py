@@ -26,6 +26,15 @@ def _neutral_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith(("LABWRIGHT_", "WANDB_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("MPLBACKEND", "agg")
+    # Runs of tests keep no code in this repository; tests of that have repositories of their own, and want snapshots.
+    for name, value in (("COUNT", "1"), ("KEY_0", "labwright.snapshot"), ("VALUE_0", "false")):
+        monkeypatch.setenv(f"GIT_CONFIG_{name}", value)
+
+
+@pytest.fixture
+def with_snapshots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repositories are as they are: runs keep their code there."""
+    monkeypatch.delenv("GIT_CONFIG_COUNT")
 
 
 @pytest.fixture(autouse=True)

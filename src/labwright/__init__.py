@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .bare import BareExperiment as BareExperiment
     from .cli import main as main
     from .experiment import Experiment as Experiment
+    from .imported import import_run as import_run
     from .loop import Hook as Hook
     from .runs import open_run as open_run
     from .session import RunResult as RunResult
@@ -30,6 +31,7 @@ else:
             "RunResult": ".session",
             "UserError": ".args",
             "Hook": ".loop",
+            "import_run": ".imported",
             "main": ".cli",
             "open_run": ".runs",
             "run": ".api",

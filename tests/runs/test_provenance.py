@@ -1,30 +1,22 @@
 import os
-import subprocess
+import platform
+import re
+import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from labwright.runs.provenance import git_state, host, versions
 
-
-def git(directory: Path, *arguments: str) -> str:
-    identity = ["-c", "user.name=A", "-c", "user.email=a@b.c", "-c", "commit.gpgsign=false"]
-    command = ["git", *identity, "-C", str(directory), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+from ..repositories import forget_settings, git, new_repository
 
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with one committed file, on the branch `trunk`."""
-    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    repository = tmp_path / "repository"
-    repository.mkdir()
-    git(repository, "init", "--initial-branch=trunk")
-    (repository / "model.py").write_text("1")
-    git(repository, "add", ".")
-    git(repository, "commit", "--message=first")
-    return repository
+    forget_settings(monkeypatch, tmp_path)
+    return new_repository(tmp_path / "repository", {"model.py": "1"})
 
 
 def test_a_clean_repository_gives_commit_and_branch(repository: Path) -> None:
@@ -85,16 +77,30 @@ def test_a_git_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "git").write_text("#!/bin/sh\nread forever < /dev/zero\n")
     (tmp_path / "git").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("labwright.runs.provenance._GIT_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr("labwright.runs.git.TIMEOUT_SECONDS", 0.2)
     assert git_state(tmp_path) is None
 
 
-def test_versions_are_of_what_is_installed() -> None:
-    found = versions(["pydantic", "no-such-distribution"])
-    assert list(found) == ["pydantic"]
-    assert found["pydantic"][0].isdigit()
+def test_versions_are_of_python_and_all_that_is_installed() -> None:
+    found = versions()
+    names, rest = [*found][1:], {re.sub(r"[-_.]+", "-", each.name).lower() for each in metadata.distributions()}
+    assert names == sorted(names) and {*names} == rest
+    assert found["python"] == platform.python_version()
+    assert found["pydantic"] == metadata.version("pydantic")
+    assert versions(["pydantic", "no-such-distribution"]) == {"pydantic": found["pydantic"]}
+
+
+def test_what_stands_first_on_the_path_is_the_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("pydantic-9.9.dist-info", "Old_Style.egg-info", "egg-2.0-py3.11.egg-info", "no.dist"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "Old_Style.egg-info" / "PKG-INFO").write_text("Metadata-Version: 1.0\nName: Old_Style\nVersion: 0.5\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = versions()
+    assert (found["pydantic"], found["old-style"], found["egg"]) == ("9.9", "0.5", "2.0")
+    assert "no" not in found
 
 
 def test_the_host_is_this_one() -> None:
     assert host()["pid"] == os.getpid()
     assert host()["num_cpus"] >= 1
+    assert host()["memory"] > 2**20 or sys.platform != "linux"
