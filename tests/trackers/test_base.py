@@ -93,6 +93,67 @@ def test_a_secret_in_the_config_is_masked_before_a_tracker_hears_it() -> None:
     assert listener.config == {"dataset": {"url": "https://me:********@host", "api_key": "********"}, "epochs": 2}
 
 
+class Diary(Tracker):
+    """Writes a page per start and knows the number of the last one."""
+
+    def __init__(self, name: str = "diary", *, torn: bool = False) -> None:
+        self.name = name
+        self.torn = torn
+        self.page = 0
+
+    def start(self, run: RunInfo) -> None:
+        self.page = 1 if run.resumed is None else run.resumed["page"] + 1
+        if self.torn:
+            raise RuntimeError("no paper")
+
+    def state(self) -> dict[str, Any]:
+        return {"page": self.page}
+
+
+def resumed(states: dict[str, Any]) -> RunInfo:
+    return RunInfo(experiment_id="digits", run_dir=RUN.run_dir, resumed=states, resumed_step=10, resumed_epoch=1)
+
+
+def test_each_tracker_is_told_its_own_state_when_the_run_is_resumed() -> None:
+    first = GuardedTrackers([Diary(), Diary(), Diary("log book")], pytest.fail)
+    assert first.state() == {}
+    first.start(RUN)
+    assert first.state() == {"diary": {"page": 1}, "diary 2": {"page": 1}, "log book": {"page": 1}}
+    again = GuardedTrackers([Diary("log book"), Diary()], pytest.fail)
+    again.start(resumed({"diary": {"page": 4}, "log book": {"page": 7}}))
+    assert again.state() == {"diary": {"page": 5}, "log book": {"page": 8}}
+
+
+def test_the_state_of_a_tracker_that_is_absent_fails_or_has_finished_is_kept_for_the_next_resume() -> None:
+    earlier = {"diary": {"page": 4}, "log book": {"page": 7}}
+    warnings = list[str]()
+    trackers = GuardedTrackers([Diary(torn=True)], warnings.append)
+    trackers.start(resumed(earlier))
+    trackers.finish("finished", {}, [])
+    assert trackers.state() == earlier
+    assert warnings == ["diary failed and is switched off: RuntimeError: no paper"]
+
+
+def test_a_tracker_that_cannot_continue_says_so_and_begins_anew() -> None:
+    warnings = list[str]()
+    trackers = GuardedTrackers([Diary(), Notebook()], warnings.append)
+    trackers.start(resumed({"diary": {"page": 1}}))
+    assert warnings == ["notebook has no record of this run to continue and begins a new one"]
+    trackers.finish("finished", {}, [])
+
+
+def test_a_state_that_is_no_json_switches_its_tracker_off() -> None:
+    class Hoarder(Diary):
+        def state(self) -> dict[str, Any]:
+            return {"everything": {1, 2}}
+
+    warnings = list[str]()
+    trackers = GuardedTrackers([Hoarder("hoarder"), Diary()], warnings.append)
+    trackers.start(RUN)
+    assert trackers.state() == {"diary": {"page": 1}}
+    assert warnings == ["hoarder failed and is switched off: TypeError: Object of type set is not JSON serializable"]
+
+
 def test_ctrl_c_inside_a_tracker_still_stops_the_run() -> None:
     class Interrupted(Tracker):
         def log_step(self, step: int, values: Mapping[str, float]) -> None:

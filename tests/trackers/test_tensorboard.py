@@ -107,3 +107,53 @@ def test_a_killed_run_keeps_its_hparams_and_finished_epochs(tmp_path: Path) -> N
     assert points(events, "val/loss") == [(1, 0.5)]
     assert metadata.SESSION_START_INFO_TAG in events.summary_metadata
     tracker.writer.close()
+
+
+def session(run_dir: Path, epochs: range, *, after: tuple[int, int] | None = None) -> TensorBoardTracker:
+    """Two steps logged in each epoch of ten; `after`: resumed there, at a step and an epoch."""
+    step, epoch = after or (None, None)
+    tracker = TensorBoardTracker()
+    tracker.start(
+        RunInfo(experiment_id="digits", run_dir=run_dir, config=CONFIG, resumed_step=step, resumed_epoch=epoch)
+    )
+    for epoch in epochs:
+        for step in (epoch * 10 - 5, epoch * 10):
+            if after is None or step > after[0]:
+                tracker.log_step(step, {"loss": 1 / step})
+        tracker.log_epoch(epoch, epoch * 10, {"val/loss": 1 / epoch})
+    return tracker
+
+
+def test_a_resumed_run_has_each_point_once(tmp_path: Path) -> None:
+    """Killed in epoch 4, resumed from within epoch 3; both axes are cut where the checkpoint was."""
+    killed = session(tmp_path, range(1, 4))
+    killed.log_step(35, {"loss": 9.0})
+    killed.writer.close()
+    session(tmp_path, range(3, 6), after=(25, 2)).finish("finished", {"best": {"epoch": 5}}, [])
+    events = EventAccumulator(str(tmp_path / "tensorboard"), size_guidance={"scalars": 0, "tensors": 0})
+    events.Reload()
+    assert points(events, "step/loss") == [(step, 1 / step) for step in range(5, 51, 5)]
+    assert points(events, "val/loss") == [(epoch, 1 / epoch) for epoch in range(1, 6)]
+    assert points(events, "summary/best/epoch") == [(0, 5.0)]
+
+
+def test_a_finished_run_that_goes_on_ends_once_for_tensorboard(tmp_path: Path) -> None:
+    session(tmp_path, range(1, 3)).finish("failed", {"best": {"epoch": 2}}, [])
+    session(tmp_path, range(3, 5), after=(20, 2)).finish("finished", {"best": {"epoch": 4}}, [])
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert points(events, "summary/best/epoch") == [(0, 4.0)]
+    assert len(points(events, "val/loss")) == 4
+    content = hparams_content(events, metadata.SESSION_END_INFO_TAG)
+    end = metadata.parse_session_end_info_plugin_data(content)
+    assert api_pb2.Status.Name(end.status) == "STATUS_SUCCESS"  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_an_event_file_that_ends_in_half_a_record_is_mended_when_the_run_is_resumed(tmp_path: Path) -> None:
+    session(tmp_path, range(1, 3)).writer.close()
+    (path,) = (tmp_path / "tensorboard").iterdir()
+    path.write_bytes(path.read_bytes()[:-5])
+    session(tmp_path, range(2, 4), after=(10, 1)).writer.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert points(events, "val/loss") == [(1, 1.0), (2, 0.5), (3, 1 / 3)]

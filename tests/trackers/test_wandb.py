@@ -68,6 +68,10 @@ def track(tracker: WandbTracker, run_dir: Path, status: Status = "finished") -> 
 def records(run_dir: Path, directory: str = "offline-run-*") -> dict[str, list[Any]]:
     """What was recorded on disk, by type of record."""
     (log,) = run_dir.glob(f"wandb/{directory}/*.wandb")
+    return records_in(log)
+
+
+def records_in(log: Path) -> dict[str, list[Any]]:
     inspect = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(log)]
     done = subprocess.run(inspect, capture_output=True, text=True, check=True, timeout=60)
     by_type: dict[str, list[Any]] = {}
@@ -174,10 +178,62 @@ def test_a_server_that_stops_answering_delays_the_end_by_the_time_limit_and_cost
     assert track(WandbTracker(api_key=KEY, warn=warnings.append, finish_timeout_seconds=1), run_dir) == []
     (warning,) = warnings
     assert warning.startswith("W&B did not take everything (TimeoutError: ")
-    assert f"upload later with: wandb sync {run_dir}" in warning
+    assert f"upload later with: wandb sync --include-online {run_dir}" in warning  # else it passes over them
     assert len(records(run_dir, "run-*")["history"]) == 5
     assert tuple(capfd.readouterr()) == ("", "")
     assert not any(KEY.encode() in body for body in flaky_server.bodies)
+
+
+def session(tracker: WandbTracker, run_dir: Path, epochs: range, earlier: dict[str, Any] | None = None) -> list[str]:
+    """Some epochs of a run of ten steps each, resumed after step 10 if it was begun before; its warnings."""
+    warnings = list[str]()
+    guarded = GuardedTrackers([tracker], warnings.append, secrets=[KEY])
+    step, epoch = (10, 1) if earlier else (None, None)
+    guarded.start(
+        RunInfo(
+            experiment_id="digits", run_dir=run_dir, resumed=earlier and {"W&B": earlier}, resumed_step=step,
+            resumed_epoch=epoch,
+        )
+    )  # fmt: skip
+    for epoch in epochs:
+        guarded.log_step(epoch * 10, {"loss": 1 / epoch})
+        guarded.log_epoch(epoch, epoch * 10, {"val/loss": 1 / epoch})
+    return warnings
+
+
+def logged(log: Path) -> list[tuple[str, float]]:
+    """What the history of a W&B file holds: steps and epochs in order."""
+    rows = [row["item"] for row in records_in(log).get("history", [])]
+    return [("epoch", row["epoch"]) if "epoch" in row else ("step", row["step"]) for row in rows if "step" in row]
+
+
+def test_a_resumed_offline_run_is_one_run_in_two_folders_and_nothing_is_logged_twice(run_dir: Path) -> None:
+    first = WandbTracker(project="lab", mode="offline")
+    session(first, run_dir, range(1, 3))
+    state = first.state()
+    first.finish("interrupted", {}, [])
+    assert state == {"id": first.run.id, "project": "lab", "entity": None}
+
+    again = WandbTracker(project="renamed since", mode="offline")
+    assert session(again, run_dir, range(2, 4), earlier=state) == []
+    again.log_epoch(2, 20, {"test/loss": 0.5})  # the best epoch is an earlier one, the metric is new
+    again.log_epoch(2, 20, {"test/loss": 0.5})
+    again.finish("finished", {}, [])
+    assert again.state() == state
+    old, new = sorted(run_dir.glob(f"wandb/offline-run-*-{first.run.id}*/*.wandb"))
+    assert logged(old) == [("step", 10), ("epoch", 1), ("step", 20), ("epoch", 2)]
+    assert logged(new) == [("step", 30), ("epoch", 3), ("epoch", 2), ("epoch", 2)]
+    upload = again._how_to_upload()
+    assert upload == f"upload later with: wandb sync {old.parent} {new.parent}"
+
+
+def test_a_run_whose_record_is_gone_is_logged_again_from_its_checkpoint(run_dir: Path) -> None:
+    state = {"id": "abcd1234", "project": "lab", "entity": None}
+    tracker = WandbTracker(mode="offline")
+    assert session(tracker, run_dir, range(2, 4), earlier=state) == []
+    tracker.finish("finished", {}, [])
+    (log,) = run_dir.glob("wandb/offline-run-*-abcd1234/*.wandb")
+    assert logged(log) == [("step", 20), ("epoch", 2), ("step", 30), ("epoch", 3)]
 
 
 class FlakyServer(ThreadingHTTPServer):
@@ -207,6 +263,88 @@ class FlakyAnswers(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing on stderr: requests are kept in `bodies`."""
+
+
+class KeepingServer(ThreadingHTTPServer):
+    """Has a run that it was told of up to step 20, or had one that its user has deleted."""
+
+    def __init__(self, *, deleted: bool) -> None:
+        super().__init__(("127.0.0.1", 0), KeepingAnswers)
+        self.deleted = deleted
+        self.history = list[dict[str, Any]]()
+
+
+class KeepingAnswers(FlakyAnswers):
+    def do_POST(self) -> None:
+        assert isinstance(self.server, KeepingServer)
+        content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        lines = content.get("files", {}).get("wandb-history.jsonl", {}).get("content", [])
+        self.server.history += map(json.loads, lines)
+        answer = json.dumps(self.answer(content)).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def answer(self, content: dict[str, Any]) -> dict[str, Any]:
+        assert isinstance(self.server, KeepingServer)
+        query, variables = content.get("query", ""), content.get("variables", {})
+        project = {"id": "cHJq", "name": "lab", "entity": {"id": "ZW50", "name": "me"}}
+        if "RunResumeStatus" in query:
+            summary = {"step": 20, "epoch": 2, "val/loss": 0.5, "step/loss": 0.5, "_step": 3}
+            bucket = {
+                "id": "aWQ=", "name": variables["name"], "config": "{}", "wandbConfig": '{"t": 1}', "tags": [],
+                "historyLineCount": 4, "eventsLineCount": 0, "logLineCount": 0, "eventsTail": "[]",
+                "historyTail": json.dumps([json.dumps(summary)]), "summaryMetrics": json.dumps(summary),
+            }  # fmt: skip
+            return {"data": {"model": None if self.server.deleted else {**project, "bucket": bucket}}}
+        if "UpsertBucket" in query and self.server.deleted and variables["name"] == "abcd1234":
+            message = "run me/lab/abcd1234 was previously created and deleted; try a new run name"
+            return {"data": {"upsertBucket": None}, "errors": [{"message": message, "path": ["upsertBucket"]}]}
+        if "UpsertBucket" in query:
+            bucket = {"id": "aWQ=", "name": variables["name"], "config": "{}", "project": project}
+            return {"data": {"upsertBucket": {"bucket": bucket, "inserted": False}}}
+        if "CreateRunFiles" in query:
+            return {"data": {"createRunFiles": {"runID": "aWQ=", "uploadHeaders": [], "files": []}}}
+        return {"data": {}} if query else {}
+
+
+@pytest.fixture
+def keeping_server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[KeepingServer]:
+    with KeepingServer(deleted=request.param == "deleted") as server:
+        serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        serving.start()
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
+        yield server
+        server.shutdown()
+        serving.join()
+
+
+@pytest.mark.parametrize("keeping_server", ["kept"], indirect=True)
+def test_a_resumed_online_run_sends_only_what_its_server_does_not_have(
+    run_dir: Path, keeping_server: KeepingServer
+) -> None:
+    tracker = WandbTracker(project="renamed since", api_key=KEY)
+    state = {"id": "abcd1234", "project": "lab", "entity": "me"}
+    assert session(tracker, run_dir, range(2, 4), earlier=state) == []
+    tracker.finish("finished", {}, [])
+    assert tracker.state() == state
+    assert [row["step"] for row in keeping_server.history] == [30, 30]
+    assert [row["_step"] for row in keeping_server.history] == [4, 5]
+
+
+@pytest.mark.parametrize("keeping_server", ["deleted"], indirect=True)
+def test_a_resumed_run_that_was_deleted_online_begins_anew_with_a_warning(
+    run_dir: Path, keeping_server: KeepingServer
+) -> None:
+    said = list[str]()
+    tracker = WandbTracker(api_key=KEY, warn=said.append)
+    session(tracker, run_dir, range(2, 4), earlier={"id": "abcd1234", "project": "lab", "entity": "me"})
+    tracker.finish("finished", {}, [])
+    (warning,) = said
+    assert "previously created and deleted" in warning and warning.endswith("and begins a new one")
+    assert tracker.state()["id"] != "abcd1234"
+    assert [row["step"] for row in keeping_server.history] == [20, 20, 30, 30]
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """`Tracker`: what the training loop tells, and `GuardedTrackers`: the loop's way of telling it safely."""
 
 import contextlib
+import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
@@ -23,6 +25,12 @@ class RunInfo:
     tags: tuple[str, ...] = ()
     config: dict[str, Any] = field(default_factory=dict[str, Any])
     """The run's arguments as JSON values, without secrets."""
+    resumed_step: int | None = None
+    """The last step that a resumed run keeps; what it told of later ones will be told again. None: a new run."""
+    resumed_epoch: int | None = None
+    """The last epoch that a resumed run has finished."""
+    resumed: dict[str, Any] | None = None
+    """What this tracker's `state` was then; None: a new run, or this tracker did not hear of it before."""
 
     @property
     def display_name(self) -> str:
@@ -33,12 +41,19 @@ class Tracker:
     """Override what you want to hear. `start` comes first, `finish` last, each once.
 
     start -> log_step every few steps, log_epoch after each epoch -> finish
+
+    A run that is resumed begins with `start` again, in another process: `run.resumed` is what `state` gave.
     """
 
     name: str = "tracker"
+    """Its name in warnings; its state is kept under it in run.json."""
 
     def start(self, run: RunInfo) -> None:
         """The run begins; its directory exists."""
+
+    def state(self) -> dict[str, Any]:
+        """What `start` needs to continue here when the run is resumed, in JSON values; asked for after `start`."""
+        return {}
 
     def log_step(self, step: int, values: Mapping[str, float]) -> None:
         """Values of one optimizer step: `loss`, `learning_rate`, ..."""
@@ -64,10 +79,20 @@ class GuardedTrackers(Tracker):
         self.trackers = list(trackers)
         self.warn = warn
         self.secrets = tuple(secrets)
+        names = _numbered(tracker.name for tracker in self.trackers)
+        self._names = {id(tracker): name for tracker, name in zip(self.trackers, names, strict=True)}
+        self._states: dict[str, dict[str, Any]] = {}
 
     def start(self, run: RunInfo) -> None:
+        """Tell every tracker that the run begins, or goes on where `run.resumed` (from `state`) says."""
+        self._states = dict(run.resumed or {})
         safe = replace(run, config=redact(run.config, self.secrets))
-        self._tell(lambda tracker: tracker.start(safe))
+        self._tell(lambda tracker: self._start(tracker, safe))
+        self._tell(self._take_state)
+
+    def state(self) -> dict[str, Any]:
+        """The state of each tracker by its name; of one that was switched off or is not there now, its last."""
+        return dict(self._states)
 
     def log_step(self, step: int, values: Mapping[str, float]) -> None:
         self._tell(lambda tracker: tracker.log_step(step, values))
@@ -78,6 +103,18 @@ class GuardedTrackers(Tracker):
     def finish(self, status: Status, summary: Mapping[str, Any], plots: Sequence[Path]) -> None:
         self._tell(lambda tracker: tracker.finish(status, summary, plots), close=False)
         self.trackers.clear()
+
+    def _start(self, tracker: Tracker, run: RunInfo) -> None:
+        earlier = self._states.get(self._names[id(tracker)])
+        if earlier is None and run.resumed_step is not None:
+            self.warn(f"{tracker.name} has no record of this run to continue and begins a new one")
+        tracker.start(replace(run, resumed=earlier))
+
+    def _take_state(self, tracker: Tracker) -> None:
+        state = tracker.state()
+        json.dumps(state)  # fails here, where it can be said whose it is
+        if state:
+            self._states[self._names[id(tracker)]] = state
 
     def _tell(self, call: Callable[[Tracker], None], *, close: bool = True) -> None:
         for tracker in list(self.trackers):
@@ -90,6 +127,16 @@ class GuardedTrackers(Tracker):
                 if close:
                     with contextlib.suppress(Exception):
                         tracker.finish("failed", {}, [])
+
+
+def _numbered(names: Iterable[str]) -> list[str]:
+    """The names, a number added to those that came before."""
+    counts = Counter[str]()
+    numbered: list[str] = []
+    for name in names:
+        counts[name] += 1
+        numbered.append(name if counts[name] == 1 else f"{name} {counts[name]}")
+    return numbered
 
 
 def in_one_line(error: BaseException) -> str:

@@ -3,15 +3,24 @@
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
+
+from labwright.runs import write_durably
 
 from .base import RunInfo, Status, Tracker, flatten, require_package
 
+FOLDER = "tensorboard"
+"""Where in the run directory."""
+
 
 class TensorBoardTracker(Tracker):
-    """Scalars per epoch (`val/loss`) and per step (`step/loss`), hparams, and a chart per metric with all splits."""
+    """Scalars per epoch (`val/loss`) and per step (`step/loss`), hparams, and a chart per metric with all splits.
+
+    When a run is resumed, points after its checkpoint are removed. Of your own scalars those named `step/...` are
+    taken for ones over steps, all others for ones over epochs.
+    """
 
     name = "TensorBoard"
 
@@ -23,14 +32,22 @@ class TensorBoardTracker(Tracker):
         from tensorboard.plugins.hparams.summary_v2 import hparams_pb
         from torch.utils.tensorboard.writer import SummaryWriter
 
-        self.writer = SummaryWriter(str(run.run_dir / "tensorboard"))
+        folder = run.run_dir / FOLDER
+        if run.resumed_step is not None and run.resumed_epoch is not None:
+            cut_events(folder, run.resumed_step, run.resumed_epoch)
+        self.writer = SummaryWriter(str(folder))
         # Only values, no list of metrics: TensorBoard then offers every scalar of the run beside the hparams,
         # and writing now rather than at the end keeps them when the run is killed.
         self._add(hparams_pb(hparams_of(run.config), trial_id=run.run_dir.name))
 
+    def state(self) -> dict[str, Any]:
+        """Where the event files are."""
+        return {"folder": FOLDER}
+
     def log_step(self, step: int, values: Mapping[str, float]) -> None:
         for name, value in values.items():
             self.writer.add_scalar(f"step/{name}", value, step)
+        self.writer.flush()  # a checkpoint may follow, and what is told before one is not told again
 
     def log_epoch(self, epoch: int, step: int, metrics: Mapping[str, float]) -> None:
         if not self._charted:
@@ -65,6 +82,49 @@ def chart_layout(metrics: Mapping[str, float]) -> dict[str, dict[str, list[Any]]
     names = dict.fromkeys(name.split("/", 1)[1] for name in metrics if "/" in name)
     # TensorBoard matches each tag against a pattern, so splits that come later (test) join their chart.
     return {"epochs": {name: ["Multiline", [rf"^(?!step/|summary/)[^/]+/{re.escape(name)}$"]] for name in names}}
+
+
+def cut_events(folder: Path, step: int, epoch: int) -> None:
+    """Keep of the event files in `folder` the points up to that step and epoch, and what the run says but once.
+
+    TensorBoard's own way, a purge step, knows one x axis for all charts.
+    """
+    # What protoc generates has no types, hence `Any`.
+    from tensorboard.compat.proto import event_pb2
+
+    proto: Any = event_pb2
+    for path in sorted(folder.glob("events.out.tfevents.*")):
+        records = list(_records(path))
+        kept = [data for data in records if _is_kept(proto.Event.FromString(data), step, epoch)]
+        if len(kept) < len(records):
+            write_durably(path, lambda file, kept=kept: _write_records(file, kept))
+
+
+def _records(path: Path) -> Iterator[bytes]:
+    """The records of an event file, as far as they are whole."""
+    from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+
+    loader: Any = RawEventFileLoader(str(path))
+    return loader.Load()
+
+
+def _write_records(file: BinaryIO, records: list[bytes]) -> None:
+    from tensorboard.summary.writer.record_writer import RecordWriter
+
+    writer = RecordWriter(file)
+    for data in records:
+        writer.write(data)
+
+
+def _is_kept(event: Any, step: int, epoch: int) -> bool:
+    from tensorboard.plugins.hparams import metadata
+
+    def is_kept(tag: str) -> bool:
+        if tag in (metadata.SESSION_START_INFO_TAG, metadata.SESSION_END_INFO_TAG) or tag.startswith("summary/"):
+            return False  # said again, at the start and at the end
+        return event.step <= (step if tag.startswith("step/") else epoch)
+
+    return all(is_kept(value.tag) for value in event.summary.value)
 
 
 def _session_end(status: Status) -> Any:

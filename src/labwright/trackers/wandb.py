@@ -2,14 +2,17 @@
 
 import contextlib
 import io
+import json
 import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from labwright.args import UserError
+from labwright.runs import strict_json
 
 from .base import RunInfo, Status, Tracker, flatten, in_one_line, require_package
 
@@ -20,11 +23,27 @@ Mode = Literal["online", "offline", "disabled"]
 EXIT_CODES: dict[Status, int] = {"finished": 0, "failed": 1, "interrupted": 130}
 
 
+class _Logged(NamedTuple):
+    """How far a W&B run has come."""
+
+    step: int = -1
+    epoch: int = -1
+    names: frozenset[str] = frozenset()
+
+    def and_also(self, values: Mapping[str, Any]) -> "_Logged":
+        """After these values, which W&B's summary has too."""
+        step, epoch = max(self.step, values.get("step", -1)), max(self.epoch, values.get("epoch", -1))
+        return _Logged(step, epoch, self.names | values.keys())
+
+
 class WandbTracker(Tracker):
     """Records a run in W&B: online if a key is found and the server answers, else offline, in the run directory.
 
     `mode` is WANDB_MODE unless given, else online. The key is `api_key`, else whatever `wandb login` left. Nothing is
     ever asked on the terminal, and of the program only the run's config is sent: no code, git state or command line.
+
+    A resumed run continues its W&B run, and what W&B has of it already is not sent again. Offline, each part is a
+    folder of its own; `wandb sync` makes one run of them.
     """
 
     name = "W&B"
@@ -51,6 +70,7 @@ class WandbTracker(Tracker):
         self.finish_timeout_seconds = finish_timeout_seconds
         self._api_key = api_key
         self._defined: set[str] = set()
+        self._before = self._logged = _Logged()
         if self.mode not in get_args(Mode):
             raise UserError(f"WANDB_MODE: {self.mode!r} is not a mode of W&B; choose from {', '.join(get_args(Mode))}")
 
@@ -65,19 +85,49 @@ class WandbTracker(Tracker):
         except wandb.Error as error:  # no key, a refused one, or no answer
             if self.mode != "online":
                 raise
+            if run.resumed and "deleted" in str(error):  # its id cannot be used again, offline neither
+                self.warn(f"W&B cannot continue its run ({in_one_line(error)}) and begins a new one")
+                return self.start(replace(run, resumed=None))
             self.run = self._init(run, "offline")
             self.warn(f"W&B records offline ({in_one_line(error)}); {self._how_to_upload()}")
+        self._log_path = run.run_dir / "wandb" / f"logged-{self.run.id}.json"
+        self._before = self._logged = self._logged_before() if run.resumed else _Logged()
         self.run.define_metric("epoch", hidden=True)
         self.run.define_metric("step", hidden=True)
 
+    def state(self) -> dict[str, Any]:
+        """The W&B run, to continue it."""
+        if self.run.disabled:
+            return {}
+        return {"id": self.run.id, "project": self.run.project, "entity": self.run.entity or None}
+
     def log_step(self, step: int, values: Mapping[str, float]) -> None:
+        if step <= self._before.step:
+            return
         named = {f"step/{name}": value for name, value in values.items()}
         self._draw_over("step", named)
-        self.run.log({"step": step, **named})
+        self._log({"step": step, **named})
 
     def log_epoch(self, epoch: int, step: int, metrics: Mapping[str, float]) -> None:
+        if epoch <= self._before.epoch and self._before.names.issuperset(metrics):
+            return
         self._draw_over("epoch", metrics)
-        self.run.log({"epoch": epoch, "step": step, **metrics})
+        self._log({"epoch": epoch, "step": step, **metrics})
+
+    def _log(self, values: Mapping[str, float]) -> None:
+        self.run.log({**values})
+        if not self.run.disabled:
+            self._logged = self._logged.and_also(values)
+            self._log_path.write_bytes(strict_json({**self._logged._asdict(), "names": sorted(self._logged.names)}))
+
+    def _logged_before(self) -> "_Logged":
+        """What W&B has of the run: by its server, or where there is none by what was handed to it."""
+        if self.run.resumed:
+            return _Logged().and_also(dict(self.run.summary))
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            values = json.loads(self._log_path.read_bytes())
+            return _Logged(values["step"], values["epoch"], frozenset(values["names"]))
+        return _Logged()
 
     def finish(self, status: Status, summary: Mapping[str, Any], plots: Sequence[Path]) -> None:
         import wandb
@@ -115,8 +165,10 @@ class WandbTracker(Tracker):
         known = wandb.Settings.model_fields
         with _quiet_and_kept_in(run.run_dir):
             return wandb.init(
-                project=self.project,
-                entity=self.entity,
+                id=run.resumed["id"] if run.resumed else None,
+                resume="allow" if run.resumed else None,
+                project=run.resumed["project"] if run.resumed else self.project,
+                entity=run.resumed["entity"] if run.resumed else self.entity,
                 name=run.display_name,
                 group=run.experiment_id,
                 tags=list(dict.fromkeys(run.tags)),
@@ -155,7 +207,11 @@ class WandbTracker(Tracker):
                     wandb.teardown()
 
     def _how_to_upload(self) -> str:
-        return f"upload later with: wandb sync {shlex.quote(str(Path(self.run.dir).parent))}"
+        here = Path(self.run.dir).parent
+        # Parts that went online need no help, but this one may be of those, and sync passes over them.
+        parts = sorted({here, *here.parent.glob(f"offline-run-*-{self.run.id}*")})
+        flag = "" if here.name.startswith("offline") else " --include-online"
+        return f"upload later with: wandb sync{flag} {shlex.join(map(str, parts))}"
 
 
 def _warn_on_stderr(line: str) -> None:
