@@ -26,7 +26,7 @@ FLOORS = (
     ("labwright.bare",),
     ("labwright.experiment",),
     ("labwright.new", "labwright.project"),
-    ("labwright.api",),
+    ("labwright.api", "labwright.imported"),
     ("labwright.commands",),
     ("labwright.cli",),
     ("labwright",),  # its public names, and `python -m labwright`
@@ -45,6 +45,7 @@ WITHOUT_TORCH = (
     "labwright.new",
     "labwright.project",
     "labwright.api",
+    "labwright.imported",
 )
 """Rooms that do not import torch, inside a function neither."""
 LIGHT = (
@@ -53,6 +54,7 @@ LIGHT = (
     "labwright.experiment",
     "labwright.project",
     "labwright.api",
+    "labwright.imported",
     "labwright.commands",
     "labwright.cli",
     "labwright",

@@ -41,6 +41,10 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
     loaders: dict[str, Any]
     """What is passed over, by the dataset's name."""
     position: "Position"
+    progress: dict[str, Any] | None = None
+    """How far the epoch in hand has come, for a checkpoint within it; None at an epoch's end."""
+    interrupted: dict[str, Any] | None = None
+    """The progress of the checkpoint that the run was taken up from, until it has been gone on from."""
     best: "BestTracker"
     best_metric: tuple[str, bool] | None
     """Full name of the metric that decides which epoch is best, and whether lower is better; None: nothing decides."""
@@ -175,6 +179,14 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
             num_batches = min(num_batches, DEBUG_BATCHES)
         return self.recorder.watch(limited, num_batches, self.dataset_name)
 
+    def between_batches(self) -> None:
+        """End here if a signal asked for it: at the latest checkpoint the run can be taken up again."""
+        self.recorder.stop.raise_if_asked()
+
+    def between_epochs(self) -> None:
+        """Keep the state that the epoch left."""
+        self.recorder.keeper.end_epoch()
+
     def run_experiment(self) -> None:
         """Train, return to the best epoch, test, keep the model, predict and draw, as far as the mode asks for it."""
         from labwright.session import run_stages
@@ -182,11 +194,17 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
         run_stages(cast("BareExperiment[ExperimentArgs]", self))
 
     def train(self) -> None:
-        """All epochs, or those up to an early stop."""
+        """All epochs, or those up to an early stop; of a run that is taken up, those that are left."""
+        self.experiment_metrics |= self.recorder.metrics_by_epoch()
+        if self.early_stopping is not None and self.early_stopping.should_stop:
+            return
         super().run_experiment()
 
     def run_epoch(self) -> None:
-        """A pass over every dataset, then what follows from the metrics, in an order that matters."""
+        """A pass over every dataset, then what follows from the metrics, in an order that matters.
+
+        The checkpoint comes last, in `between_epochs`: it holds what was done at the epoch's end.
+        """
         self.position.epoch = self.epoch
         super().run_epoch()
         value = None if self.is_stopped("epoch") else self.deciding_value(self.epoch_metrics)
@@ -242,35 +260,62 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
     # -- state
 
     def state_dict(self) -> dict[str, Any]:
-        """What the best epoch is to be restored from: arrays by name, and JSON values. Empty: nothing is kept."""
+        """What the best epoch is tested with and a resumed run goes on from: arrays by name, and JSON values.
+
+        Empty: nothing is kept, and a resumed run begins anew.
+        """
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Return to a state that `state_dict` gave."""
 
     def checkpoint(self) -> Any:
-        """The state as the content of a file; None: there is none to keep."""
-        from labwright.runs import encode_arrays
+        """All that the rest of the run depends on as the content of a file; None: there is no state to keep."""
+        from labwright.session import run_state
 
         state = self.state_dict()
-        return encode_arrays(state) if state else None
+        me = cast("BareExperiment[ExperimentArgs]", self)
+        return self.encode_state({**state, "run": run_state(me)}) if state else None
+
+    def encode_state(self, state: dict[str, Any]) -> Any:
+        """The state as the content of a file."""
+        from labwright.runs import encode_arrays
+
+        return encode_arrays(state)
+
+    def decode_state(self, path: Path) -> dict[str, Any]:
+        """The state that `encode_state` made a file of."""
+        from labwright.runs import decode_arrays
+
+        return decode_arrays(path)
 
     def load_checkpoint(self, path: Path) -> None:
         """Return to the state in a checkpoint of this run, to test and keep it."""
-        from labwright.runs import decode_arrays
+        state = self.decode_state(path)
+        state.pop("run", None)
+        self.load_state_dict(state)
 
-        self.load_state_dict(decode_arrays(path))
+    def resume_from(self, path: Path) -> dict[str, Any]:
+        """Return to a checkpoint of this run, to train on; how many rows each of the run's files had then."""
+        from labwright.session import load_run_state
+
+        state = self.decode_state(path)
+        run = state.pop("run", None)
+        if run is None:
+            raise UserError(f"{path} does not say how far its run had come: an older version wrote it; start a new run")
+        self.load_state_dict(state)
+        return load_run_state(cast("BareExperiment[ExperimentArgs]", self), run)
 
     def keep_last_state(self) -> None:
         """Called instead of `load_checkpoint` where the last epoch's state is what the run returns."""
 
     def store_model(self, path: Path) -> None:
         """Write what the run returns to `path`."""
-        state = self.checkpoint()
-        if state is not None:
+        state = self.state_dict()
+        if state:
             from labwright.runs import write_durably
 
-            write_durably(path, state)
+            write_durably(path, self.encode_state(state))
 
     def store(self, name: str, value: Any) -> None:
         """Keep a value with the run (JSON, an array, a text): artifacts/<name>; without a run only collect it."""
@@ -297,6 +342,13 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
     def plot_batches(self) -> list[Path]:
         """Draw how the metrics spread over the batches; the files drawn."""
         raise UserError(f"--batch_histograms: {self.args.experiment_id} has no batches to draw")
+
+    def flush(self) -> None:
+        """Write what waits in memory to the run's files: a checkpoint counts on them."""
+
+    def suspects(self, error: BaseException) -> dict[str, Any] | None:
+        """What the run should keep of the data that it failed at; None: nothing."""
+        return None
 
     def device_name(self) -> str:
         """What the experiment computes on."""

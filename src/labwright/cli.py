@@ -1,16 +1,12 @@
 """argv -> command or experiment -> run. Everything `run.py` and `labwright` do at a terminal."""
 
-import contextlib
 import os
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from labwright.args.errors import UserError
+from labwright.args.errors import Terminated, UserError
 from labwright.args.experiment import ExperimentArgs
 from labwright.args.machine import MachineConfig, config_path, write_first_config
 from labwright.args.options import RunOptions
@@ -19,25 +15,19 @@ from labwright.args.registry import Registry, as_registry, describe, resolve
 from labwright.commands import COMMANDS as RUN_COMMANDS
 from labwright.commands import Project
 from labwright.commands import run as run_command
-from labwright.project import ENV_PREFIX, launch_of, machine_of, read_experiment, registry_of_project
+from labwright.project import ENV_PREFIX, earlier_run, launch_of, machine_of, read_experiment, registry_of_project
+from labwright.session.signals import StopRequest
 
 if TYPE_CHECKING:
     from labwright.runs.terminal import Terminal
     from labwright.session import RunResult
 
 COMMANDS = {
+    "resume": "continue a run in its directory: resume RUN [--flag=value ...]",
     **RUN_COMMANDS,
     "completion": "print a completion script: completion bash|zsh [--experiment_id=ID]",
     "new": "write a lab of your own: new DIR",
 }
-
-
-class Terminated(BaseException):
-    """A signal to end arrived: SIGTERM, or SIGHUP when the terminal goes away."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.exit_code = 128 + number
 
 
 def main(
@@ -55,7 +45,8 @@ def main(
     prog = Path(sys.argv[0]).name
     prog = "labwright" if prog == "__main__.py" else prog
     try:
-        _dispatch(experiments, machine, words, prog)
+        with StopRequest().listening():
+            _dispatch(experiments, machine, words, prog)
     except UserError as error:
         fail(prog, error)
     except KeyboardInterrupt:
@@ -77,6 +68,8 @@ def _dispatch(
     def load_registry() -> Registry:
         return as_registry(experiments) if experiments is not None else registry_of_project()
 
+    if words and words[0] == "resume":
+        words = _resume_words(words[1:], prog)
     if words and words[0] in RUN_COMMANDS:
         raise SystemExit(run_command(words[0], words[1:], Project(prog, load_registry, machine)))
     registry = load_registry()
@@ -84,7 +77,7 @@ def _dispatch(
         return _completion(registry, machine, words[1:], prog)
     if words and not words[0].startswith("-"):
         raise UserError(f"unknown command {words[0]!r}; known: {', '.join(COMMANDS)}; or give --experiment_id=ID")
-    named = _named_id(words)
+    named = _named_id(words, machine)
     # where there is only one experiment flags mean it, and for one that runs by itself an empty line does too
     is_meant = named is None and len(registry) == 1 and (words or isinstance(experiments, type))
     experiment_id = next(iter(registry)) if is_meant else named
@@ -95,13 +88,23 @@ def _dispatch(
     raise UserError(f"--experiment_id is required; known: {', '.join(registry)}")
 
 
-def _named_id(words: list[str]) -> str | None:
-    """The experiment that a flag, else the environment, else a --config file names."""
+def _resume_words(words: list[str], prog: str) -> list[str]:
+    """`resume RUN ...` as the flags it stands for."""
+    if not words or words[0].startswith("-"):
+        raise UserError(f"resume: name a run, by its id, its path or as last: {prog} resume RUN [--flag=value ...]")
+    return [*words[1:], f"--resume={words[0]}"]
+
+
+def _named_id(words: list[str], machine: type[MachineConfig]) -> str | None:
+    """The experiment that a flag, else the run to resume, else the environment, else a --config file names."""
     from labwright.args.files import load_file
 
     given = flag_values(words, "experiment_id")
     if given:
         return given[-1]
+    earlier = earlier_run(words, machine, config_path())
+    if earlier is not None:
+        return earlier.args().get("experiment_id")
     variable = os.environ.get(f"{ENV_PREFIX}EXPERIMENT_ID")
     if variable:
         return variable
@@ -185,8 +188,7 @@ def _run(reading: Reading, config_file: Path, words: list[str], prog: str) -> No
     experiment = args.build(machine_of(reading, config_file.parent))
     terminal = Terminal(sys.stderr, quiet=options.quiet)
     launch = launch_of(reading, config_file, [prog, *words])
-    with _signals_raise():
-        result = _finish(lambda: experiment.run(options, terminal=terminal, launch=launch), terminal)
+    result = _finish(lambda: experiment.run(options, terminal=terminal, launch=launch), terminal)
     _show(result, options)
 
 
@@ -209,25 +211,3 @@ def _show(result: "RunResult", options: RunOptions) -> None:
         print(strict_json(result.to_json()).decode())
     elif not options.quiet:
         print(result.summary())
-
-
-@contextlib.contextmanager
-def _signals_raise() -> Iterator[None]:
-    """Within this context the signals to end raise `Terminated`, so that what there is of a run is kept."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    wanted = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    # one that is ignored stays so: that is how nohup keeps a run alive
-    before = {number: signal.getsignal(number) for number in wanted if signal.getsignal(number) != signal.SIG_IGN}
-    for number in before:
-        signal.signal(number, _terminate)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Terminated(number)

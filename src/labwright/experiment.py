@@ -50,7 +50,6 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
     """
 
     uses: ClassVar[frozenset[str]] = frozenset({*ExperimentArgs.model_fields, *RunOptions.model_fields})
-    device: "torch.device"
 
     @property
     def optimizer(self) -> "Optimizer":
@@ -276,16 +275,28 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
         seed_everything(seed)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next epoch depends on, in tensors and JSON values."""
+        """What the next step depends on, in tensors and JSON values."""
         from labwright.session import torch_state
 
         return torch_state(cast("Experiment[ExperimentArgs]", self))
 
-    def checkpoint(self) -> Any:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Return to a state that `state_dict` gave, to train on; override both for what else must survive a kill."""
+        from labwright.session import load_torch_state
+
+        load_torch_state(cast("Experiment[ExperimentArgs]", self), state)
+
+    def encode_state(self, state: dict[str, Any]) -> Any:
         """The state as the content of a safetensors file."""
         from labwright.train import flatten_state
 
-        return flatten_state(self.state_dict())
+        return flatten_state(state)
+
+    def decode_state(self, path: Path) -> dict[str, Any]:
+        """The state in a safetensors file, its tensors on the CPU."""
+        from labwright.train import restore_state
+
+        return restore_state(path)
 
     def load_checkpoint(self, path: Path) -> None:
         """Give the model the weights that this epoch was validated with: the average's, where that is used."""

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 from labwright.args.errors import UserError
 from labwright.args.machine import MachineConfig, anchored, config_path
 from labwright.args.options import RunOptions
-from labwright.args.read import File, Reading, read
+from labwright.args.read import File, Reading, flag_values, read
 from labwright.args.registry import Registry, as_registry, resolve
 
 if TYPE_CHECKING:
+    from labwright.args.draft import Draft
+    from labwright.runs import RunDirectory
     from labwright.session import Launch
 
 ENV_PREFIX = "LABWRIGHT_"
@@ -28,17 +30,38 @@ def read_experiment(
 ) -> Reading:
     """The three configurations of a run, from config.yaml, `--config` files, the environment and `words`.
 
+    With `--resume=RUN` among the words the run's own arguments lie below all that, and its flags below the words.
+
     Raises:
         ArgsError: anything is wrong; it holds one line for each problem.
     """
+    files = [File(config_file, schema="machine")] if config_file.is_file() else []
+    earlier = earlier_run(words, machine, config_file)
+    if earlier is not None:
+        files.append(File(earlier.args_path, schema="experiment"))
+        words = [*(earlier.record().get("flags") or []), *words, f"--resume={earlier.path}"]
     return read(
         {"experiment": resolve(registry, experiment_id), "machine": machine, "this run": RunOptions},
         words,
         prog=prog,
         env_prefix=ENV_PREFIX,
-        files=[File(config_file, schema="machine")] if config_file.is_file() else [],
+        files=files,
         usage=f"{prog} --experiment_id={experiment_id} [--flag=value ...]",
     )
+
+
+def earlier_run(words: Sequence[str], machine: type[MachineConfig], config_file: Path) -> "RunDirectory | None":
+    """The run that `--resume` names; None where it is not among the words."""
+    given = flag_values(words, "resume")
+    if not given:
+        return None
+    from labwright.runs.find import find_run
+
+    folders = flag_values(words, "results_dir")
+    run = find_run(given[-1], Path(folders[-1]) if folders else read_machine(machine, config_file).results_dir)
+    if not run.args_path.is_file():
+        raise UserError(f"--resume: {run.path} has no {run.args_path.name}; it cannot be continued, start it again")
+    return run
 
 
 def read_machine(model: type[MachineConfig], config_file: Path) -> MachineConfig:
@@ -87,17 +110,29 @@ def machine_of(reading: Reading, folder: Path) -> MachineConfig:
 def launch_of(reading: Reading, config_file: Path, typed: Sequence[str]) -> "Launch":
     """What command.sh needs besides args.yaml: what was said of the machine and of this run, wherever it was said."""
     from labwright.runs import redact_argv
-    from labwright.session import Launch, flags_of
+    from labwright.session import OF_THIS_START, Launch, flags_of
 
     flags: list[str] = []
     for schema in ("machine", "this run"):
         draft = reading.drafts[schema]
-        sources = {name: draft.source_of(name) for name in draft.nodes if name != "config"}
+        sources = {name: draft.source_of(name) for name in draft.nodes if name not in OF_THIS_START}
         said = [name for name, source in sources.items() if source.kind != "default"]
         flags += flags_of(reading.models[schema], [name for name in said if sources[name].label != str(config_file)])
     nodes = [node for draft in reading.drafts.values() for node in draft.walk() if node.secret]
     secret = {name for node in nodes for name in (node.path, node.name, *node.aliases)}
-    return Launch(_program(), Path.cwd(), tuple(flags), tuple(redact_argv(typed, flags=secret)))
+    return Launch(
+        _program(),
+        Path.cwd(),
+        tuple(flags),
+        tuple(redact_argv(typed, flags=secret)),
+        _sources(reading.drafts["experiment"]),
+    )
+
+
+def _sources(draft: "Draft") -> dict[str, str]:
+    """Where each argument that is not a default was said, by its path; secrets have none."""
+    found = {node.path: draft.source_of(node.path) for node in draft.walk() if not node.secret}
+    return {path: source.label for path, source in found.items() if source.kind != "default"}
 
 
 def _program() -> tuple[str, ...]:

@@ -200,8 +200,9 @@ def test_failing_run_says_where_it_is_kept_even_when_quiet(stopped: Callable[...
     shown = StringIO()
     with pytest.raises(ZeroDivisionError):
         stopped(ZeroDivisionError("by hand")).run(terminal=Terminal(shown, quiet=True))
-    [line] = shown.getvalue().splitlines()
+    line, last = shown.getvalue().splitlines()
     assert line == f"failed: ZeroDivisionError: by hand; kept in {record(tmp_path)['run_dir']}"
+    assert last.startswith("to go on: ") and last.endswith(f" resume {record(tmp_path)['run_dir']}")
 
 
 def test_interrupt_while_trackers_finish_leaves_a_finished_record(make: Callable[..., Any], points: Any) -> None:

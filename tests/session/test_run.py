@@ -189,7 +189,7 @@ class TestWeightsReturned:
         assert row["epoch"] == 3
 
     def test_best_and_last_checkpoint_are_kept_and_no_other(self, make: Callable[..., Any], worsening: Any) -> None:
-        result = make(worsening, epochs=3).run()
+        result = make(worsening, epochs=3).run(RunOptions(keep_checkpoints=1))
         files = sorted(path.name for path in (result.run_dir / "checkpoints").glob("*.safetensors"))
         assert files == [f"step_{step:08d}.safetensors" for step in (result.steps // 3, result.steps)]
         assert {role: path.name for role, path in result.checkpoints.items()} == {"best": files[0], "last": files[1]}

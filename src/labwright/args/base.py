@@ -3,7 +3,7 @@
 import json
 import types
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
@@ -23,6 +23,8 @@ class Args(BaseModel):
         protected_namespaces=(),
         defer_build=True,  # a validator is built on first use: `--help` needs none of them
     )
+    on_resume: ClassVar[Literal["safe", "child", "forbidden"] | None] = None
+    """What changing these args means for a run that is resumed, see `labwright.args.resume`; None: as around them."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

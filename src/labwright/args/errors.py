@@ -5,6 +5,7 @@ ValueError
     ArgsError    arguments, environment or config files: every problem at once, one line each
 """
 
+import signal
 from collections.abc import Sequence
 
 
@@ -18,3 +19,11 @@ class ArgsError(UserError):
     def __init__(self, lines: Sequence[str]) -> None:
         self.lines = list(lines)
         super().__init__("\n".join(self.lines))
+
+
+class Terminated(BaseException):
+    """A signal to end arrived: SIGTERM, SIGUSR1 as schedulers send it before, or SIGHUP when the terminal goes away."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 129 if number == getattr(signal, "SIGHUP", None) else 143

@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, JsonValue, field_validator, model_validator
 
 from .annotations import field_aliases
 from .base import Args
@@ -17,15 +17,30 @@ _NEEDS = {
     "early_stopping_patience": ("early_stopping_delta",),
 }
 """Settings that mean nothing without another one."""
+_SAFE: dict[str, JsonValue] = {"resume": "safe"}
+_FORBIDDEN: dict[str, JsonValue] = {"resume": "forbidden"}
+"""What changing a setting means for a run that is resumed; `labwright.args.resume` has the words."""
 
 
 class ExperimentArgs(Args):
     """The settings every experiment has; an experiment adds its parts (`model`, `dataset`, `optimizer`, ...)."""
 
-    experiment_id: str = Field(default="", description="Which experiment to run; empty: the name of the args class.")
-    epochs: int = Field(default=20, ge=0, description="Passes over the training data; 0 evaluates only.")
+    experiment_id: str = Field(
+        default="",
+        description="Which experiment to run; empty: the name of the args class.",
+        json_schema_extra=_FORBIDDEN,
+    )
+    epochs: int = Field(
+        default=20, ge=0, description="Passes over the training data; 0 evaluates only.", json_schema_extra=_SAFE
+    )
     batch_size: int = Field(default=32, gt=0, description="Samples per optimizer step.")
-    seed: int = Field(default=0, ge=0, lt=2**32, description="Seed of weights, order and noise (not of the splits).")
+    seed: int = Field(
+        default=0,
+        ge=0,
+        lt=2**32,
+        description="Seed of weights, order and noise (not of the splits).",
+        json_schema_extra=_FORBIDDEN,
+    )
     best_model_metric: str = Field(
         default="loss",
         min_length=1,
@@ -34,15 +49,21 @@ class ExperimentArgs(Args):
     minimize_best_model_metric: bool | None = Field(
         default=None, description="Whether lower is better; unset: known from the metric."
     )
-    return_best_model: bool = Field(default=True, description="Test and keep the best epoch's weights, not the last.")
+    return_best_model: bool = Field(
+        default=True, description="Test and keep the best epoch's weights, not the last.", json_schema_extra=_SAFE
+    )
     early_stopping_patience: int | None = Field(
-        default=None, ge=1, description="Stop after this many epochs in a row without improvement; none: never."
+        default=None,
+        ge=1,
+        description="Stop after this many epochs in a row without improvement; none: never.",
+        json_schema_extra=_SAFE,
     )
     early_stopping_delta: float = Field(
         default=0.0,
         ge=0,
         allow_inf_nan=False,
         description="How much better than the best so far counts as improvement.",
+        json_schema_extra=_SAFE,
     )
     accumulate_batches: int = Field(
         default=1, ge=1, description="Batches per optimizer step; their mean is that of one large batch."
@@ -60,7 +81,10 @@ class ExperimentArgs(Args):
         description="Largest absolute value of each gradient; larger ones are cut.",
     )
     max_skipped_steps: int = Field(
-        default=0, ge=0, description="Steps in a row with a NaN or infinite loss or gradient that are skipped; 0: stop."
+        default=0,
+        ge=0,
+        description="Steps in a row with a NaN or infinite loss or gradient that are skipped; 0: stop.",
+        json_schema_extra=_SAFE,
     )
     precision: Literal["fp32", "bf16", "fp16"] = Field(
         default="fp32", description="Number format of the forward pass; fp16 scales the loss."

@@ -37,8 +37,25 @@ class RunOptions(Args):
     run_name: str | None = Field(default=None, description="Name of the run in trackers and in its record.")
     tags: tuple[str, ...] = Field(default=(), description="Words to find the run by.")
     results_subdir: Path | None = Field(default=None, description="Folder below the experiment's results folder.")
+    resume: str | None = Field(
+        default=None, description="Continue this run in its directory: its id, its path, or last; flags are changes."
+    )
+    skip_existing: bool = Field(
+        default=False, description="Stop where a finished run has the same code, arguments and data."
+    )
+    force: bool = Field(default=False, description="Run although --skip_existing would stop.")
+    preflight: bool = Field(
+        default=False, description="Try everything once, estimate time, memory and disk space, and stop."
+    )
+    snapshot: bool = Field(default=True, description="Keep the exact code of the run in its git repository.")
     log_every_n_steps: int = Field(default=50, gt=0, description="Steps between rows of steps.jsonl.")
-    keep_checkpoints: int = Field(default=1, ge=1, description="How many of the newest checkpoints are kept.")
+    checkpoint_every_n_steps: int | None = Field(
+        default=None, ge=1, description="Steps between checkpoints within an epoch; each epoch ends with one anyway."
+    )
+    checkpoint_every_seconds: float | None = Field(
+        default=300.0, gt=0, description="Seconds after which a long epoch gets a checkpoint; none: only at its end."
+    )
+    keep_checkpoints: int = Field(default=2, ge=1, description="How many of the newest checkpoints are kept.")
     keep_best: int = Field(default=1, ge=1, description="How many of the best checkpoints are kept.")
     batch_histograms: bool = Field(default=False, description="Draw histograms of each metric over the batches.")
     use_wandb: bool = Field(default=False, description="Track with Weights & Biases.")

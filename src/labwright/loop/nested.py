@@ -30,6 +30,8 @@ class NestedLoop:
     dataset_metrics: dict[str, Any]
     epoch_metrics: dict[str, dict[str, Any]]
     experiment_metrics: dict[int, dict[str, dict[str, Any]]]
+    metrics_before: Mapping[str, dict[str, Any]] = {}
+    """Of an epoch that is taken up where it was interrupted: its datasets that are done, and their metrics."""
     _stopped_at = NOT_STOPPED
     _sums: dict[str, tuple[Any, float]]
 
@@ -63,7 +65,7 @@ class NestedLoop:
     def run_experiment(self) -> None:
         """Epoch after epoch, from the one after `self.epoch` on."""
         while self.epoch < self.num_epochs and not self.is_stopped("experiment"):
-            self.epoch, self.epoch_metrics = self.epoch + 1, {}
+            self.epoch, self.epoch_metrics, self.metrics_before = self.epoch + 1, dict(self.metrics_before), {}
             self.on_epoch_start()
             for hook in self.hooks:
                 hook.on_epoch_start(self)
@@ -73,13 +75,15 @@ class NestedLoop:
                 hook.on_epoch_end(self)
             self.on_epoch_end()
             self.experiment_metrics[self.epoch] = self.epoch_metrics
+            self.between_epochs()
             if self._stopped_at == _DEPTH["epoch"]:
                 self._stopped_at = NOT_STOPPED
         self._stopped_at = NOT_STOPPED
 
     def run_epoch(self) -> None:
         """A pass over each dataset."""
-        for name, dataset in self.datasets().items():
+        remaining = {name: dataset for name, dataset in self.datasets().items() if name not in self.epoch_metrics}
+        for name, dataset in remaining.items():
             self.epoch_metrics[name] = self.pass_over(name, dataset)
             if self.is_stopped("epoch"):
                 break
@@ -105,6 +109,7 @@ class NestedLoop:
     def run_dataset(self) -> None:
         """Batch after batch. Override it to set `self.dataset_metrics` in one go, without batches."""
         starts, ends = self._batch_listeners()
+        between = list(filter(_is_overridden, [self.between_batches]))
         for batch in self.batches(self.dataset):
             self.batch, self.batch_metrics, self.batch_weight = batch, {}, 1.0
             for tell in starts:
@@ -114,6 +119,8 @@ class NestedLoop:
             for tell in ends:
                 tell()
             self.collect_batch()
+            for act in between:
+                act()
             if self._stopped_at <= _DEPTH["dataset"]:
                 break
             self._stopped_at = NOT_STOPPED
@@ -127,6 +134,12 @@ class NestedLoop:
         for name, value in self.batch_metrics.items():
             total, weight = self._sums.get(name, (0.0, 0.0))
             self._sums[name] = total + value * self.batch_weight, weight + self.batch_weight
+
+    def between_batches(self) -> None:
+        """Called when a batch is done with: the moment to keep what there is, or to end by an exception."""
+
+    def between_epochs(self) -> None:
+        """Called when an epoch is done with, after everybody has heard of its end."""
 
     def stop(self, level: Level = "experiment") -> None:
         """End `level` and all within it at the next opportunity: nothing more begins, what has begun gets its end."""
@@ -155,4 +168,5 @@ class NestedLoop:
 
 def _is_overridden(method: Any) -> bool:
     nothing = [cls.__dict__[f"on_batch_{when}"] for cls in (Hook, NestedLoop) for when in ("start", "end")]
+    nothing.append(NestedLoop.between_batches)
     return getattr(getattr(method, "func", method), "__func__", None) not in nothing

@@ -21,6 +21,7 @@ class ModelArgs(Args):
     """Base of every model's args."""
 
     model_config = ConfigDict(allow_inf_nan=False)
+    on_resume = "forbidden"  # the weights of a run fit its own model
 
     @abstractmethod
     def build(self, input_shape: tuple[int, ...], num_outputs: int) -> "nn.Module":

@@ -7,6 +7,7 @@ from labwright.lazy import lazy_names
 if TYPE_CHECKING:
     from .deciding import deciding_value as deciding_value
     from .histograms import plot_histograms as plot_histograms
+    from .launch import OF_THIS_START as OF_THIS_START
     from .launch import Launch as Launch
     from .launch import changed_fields as changed_fields
     from .launch import flags_of as flags_of
@@ -21,17 +22,23 @@ if TYPE_CHECKING:
     from .result import build_result as build_result
     from .run import run_session as run_session
     from .run import run_stages as run_stages
+    from .signals import StopRequest as StopRequest
+    from .state import load_run_state as load_run_state
+    from .state import run_state as run_state
     from .torch_parts import build_torch_parts as build_torch_parts
     from .torch_parts import load_returned_weights as load_returned_weights
+    from .torch_parts import load_torch_state as load_torch_state
     from .torch_parts import torch_state as torch_state
 else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
             "Launch": ".launch",
+            "OF_THIS_START": ".launch",
             "Predictions": ".predictions",
             "Recorder": ".recorder",
             "RunResult": ".result",
+            "StopRequest": ".signals",
             "build_result": ".result",
             "build_torch_parts": ".torch_parts",
             "changed_fields": ".launch",
@@ -40,11 +47,14 @@ else:
             "decode": ".predictions",
             "flags_of": ".launch",
             "load_returned_weights": ".torch_parts",
+            "load_run_state": ".state",
+            "load_torch_state": ".torch_parts",
             "plot_histograms": ".histograms",
             "plot_predictions": ".predictions",
             "predict": ".predictions",
             "recorded_threshold": ".predictions",
             "run_session": ".run",
+            "run_state": ".state",
             "run_stages": ".run",
             "torch_state": ".torch_parts",
         },

@@ -1,6 +1,7 @@
 """How a run was started, so that its command.sh can start it again."""
 
 import json
+import shlex
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -10,6 +11,9 @@ from pydantic import BaseModel
 
 from labwright.args.annotations import is_secret
 from labwright.args.base import canonical
+
+OF_THIS_START = frozenset({"config", "print_config", "resume", "force", "preflight", "skip_existing"})
+"""What was said of one start, and not of the run."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +27,23 @@ class Launch:
     cwd: Path = field(default_factory=Path.cwd)
     flags: tuple[str, ...] | None = None
     typed: tuple[str, ...] = ()
+    sources: dict[str, str] = field(default_factory=dict[str, str])
+    """Where each argument that is not a default was said, by its path."""
+
+    def resume_command(self, run: Path) -> str:
+        """What to type, where this was typed, to go on with a run."""
+        program = [_near(Path(word), self.cwd) if Path(word).is_absolute() else word for word in self.program]
+        return shlex.join([*program, "resume", _near(run, self.cwd)])
 
     @property
     def code_dir(self) -> Path:
         """The folder of the code that runs: the script's, else the working directory."""
         script = Path(self.program[-1])
         return script.parent if script.suffix == ".py" else self.cwd
+
+
+def _near(path: Path, folder: Path) -> str:
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
 
 
 def flags_of(model: BaseModel, names: Collection[str]) -> list[str]:

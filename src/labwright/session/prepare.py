@@ -43,12 +43,14 @@ def prepare(experiment: "BareExperiment[ExperimentArgs]", options: RunOptions) -
     args, machine = experiment.args, experiment.machine
     _refuse_unused(experiment, options)
     vars(experiment).pop("recorder", None)  # what it says of an earlier run is no longer true
-    check_writable(run_parent(machine.results_dir, args.experiment_id, options.results_subdir))
+    if options.resume is None:
+        check_writable(run_parent(machine.results_dir, args.experiment_id, options.results_subdir))
     experiment.options = options
     experiment.num_epochs = min(args.epochs, DEBUG_EPOCHS) if options.debug else args.epochs
     experiment.epoch, experiment.position, experiment.threshold = 0, Position(), None
     if experiment.artifacts.are_kept:  # of an earlier run; what was collected since then belongs to this one
         experiment.artifacts = Artifacts()
+    experiment.progress = experiment.interrupted = None
     experiment.test_metrics, experiment.plots, experiment.prediction_files = {}, [], {}
     experiment.seed_everything(args.seed)
     experiment.splits = _datasets(experiment)

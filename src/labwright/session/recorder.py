@@ -4,102 +4,201 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from labwright.args import ExperimentArgs
+from labwright.args import ExperimentArgs, UserError
 from labwright.args.base import canonical
 from labwright.runs import (
     CheckpointStore,
+    DiskError,
     History,
     JsonlWriter,
     LogFile,
     RunDirectory,
+    RunLock,
     RunRecord,
+    cut_rows,
     git_state,
     host,
     versions,
 )
+from labwright.runs.fingerprints import FingerprintLog
 from labwright.runs.plots import ThrottledPlot, plot_history
+from labwright.runs.snapshot import take_snapshot
 from labwright.runs.terminal import Progress, Terminal
 from labwright.trackers import GuardedTrackers, RunInfo, Tracker
 
-from .launch import Launch, changed_fields, flags_of
+from .earlier import Earlier
+from .keeper import Keeper
+from .launch import OF_THIS_START, Launch, changed_fields, flags_of
 from .result import RunResult, flat
 from .secrets import secrets_of
+from .signals import StopRequest
 
 if TYPE_CHECKING:
     from labwright.bare import BareExperiment
 
 T = TypeVar("T")
-_PACKAGES = ("labwright", "torch", "numpy", "pydantic", "safetensors", "scikit-learn", "matplotlib", "wandb")
 
 
 class Recorder:
-    """The files of one run, from its start to its end. Making one creates the run directory; `start` comes next."""
+    """The files of one run, from its start to its end. `begin` or `take_up` makes or finds them, `start` comes next."""
+
+    directory: RunDirectory
+    lock: RunLock
+    log: LogFile
+    history: History
+    steps: JsonlWriter
+    fingerprints: FingerprintLog
+    keeper: Keeper
+    record: RunRecord
+    num_step_rows: int = 0
 
     def __init__(
         self,
         experiment: "BareExperiment[ExperimentArgs]",
         terminal: Terminal,
         trackers: list[Tracker],
+        *,
         started: float,
+        launch: Launch,
+        stop: StopRequest,
     ) -> None:
-        args, machine, options = experiment.args, experiment.machine, experiment.options
         self.experiment = experiment
-        self.options = options
+        self.options = experiment.options
         self.terminal = terminal
         self.started = started
-        self.secrets = secrets_of(machine, options, args)
-        self.directory = RunDirectory.create(machine.results_dir, args.experiment_id, options.results_subdir)
-        self.log = LogFile(self.directory.log_path, self.secrets)
-        self.terminal.attach(self.log)
-        self.history = History(self.directory.history_path)
-        self.steps = JsonlWriter(self.directory.steps_path)
-        self.checkpoints = CheckpointStore(
-            self.directory.checkpoints_path, keep_last=options.keep_checkpoints, keep_best=options.keep_best
-        )
+        self.launch = launch
+        self.stop = stop
+        self.secrets = secrets_of(experiment.machine, experiment.options, experiment.args)
         self.throttle = ThrottledPlot()
         self.trackers = GuardedTrackers(trackers, terminal.warn, secrets=self.secrets)
-        self.record = RunRecord.start(
-            self.directory.record_path, secrets=self.secrets, experiment_id=args.experiment_id
-        )
         self._progress: Progress[Any] | None = None
         self._loss = math.nan
         self._main_metric = ""
         self._epoch_started = time.perf_counter()
 
-    def start(self, launch: Launch) -> None:
-        """Write what is known before the first step, and tell the trackers."""
-        args, machine, splits = self.experiment.args, self.experiment.machine, self.experiment.splits
-        config = canonical(args)
-        self.directory.write_args(config)
-        flags = launch.flags
+    def begin(self, parent: dict[str, Any] | None = None) -> None:
+        """Make the run directory, with what is known before the first step; `parent` is the run it descends from."""
+        args, machine, options = self.experiment.args, self.experiment.machine, self.options
+        flags = self.launch.flags
         if flags is None:
-            flags = [flag for model in (machine, self.options) for flag in flags_of(model, changed_fields(model))]
-        self.directory.write_command(
-            launch.program, cwd=launch.cwd, flags=flags, typed=launch.typed, secrets=self.secrets
-        )
-        self.directory.steps_path.touch()
-        self.record.update(
-            options=canonical(self.options),
+            changed = [(model, [*{*changed_fields(model)} - OF_THIS_START]) for model in (machine, options)]
+            flags = [flag for model, names in changed for flag in flags_of(model, names)]
+        staged = RunDirectory.stage(machine.results_dir, args.experiment_id, options.results_subdir)
+        self.lock = RunLock.take(staged.path)
+        staged.write_args(canonical(args))
+        launch = self.launch
+        staged.write_command(launch.program, cwd=launch.cwd, flags=flags, typed=launch.typed, secrets=self.secrets)
+        staged.steps_path.touch()
+        splits = self.experiment.splits
+        RunRecord.start(
+            staged.record_path,
+            secrets=self.secrets,
+            experiment_id=args.experiment_id,
+            identity=args.identity(),
+            parent=parent,
+            resumes=[],
+            program=list(launch.program),
+            cwd=str(launch.cwd),
+            flags=list(flags),
+            sources=launch.sources,
+            options=canonical(options),
             machine=canonical(machine),
-            versions=versions(_PACKAGES),
+            versions=versions(),
             host=host(),
             device=self.experiment.device_name(),
-            debug=self.options.debug,
-            git=git_state(launch.code_dir),
+            debug=options.debug,
             dataset={"name": splits.name, "fingerprint": splits.fingerprint},
         )
+        self._open(staged.publish())
+        self.record = RunRecord(self.directory.record_path, self.directory.record(), self.secrets)
+
+    def take_up(self, earlier: Earlier, num_rows: dict[str, Any]) -> None:
+        """Go on with a run: its files are cut back to what they held when the checkpoint was made."""
+        self.lock = earlier.lock
+        self._open(earlier.directory)
+        self._cut_back(earlier, num_rows)
+        position = self.experiment.position
+        changed = {change.path: [change.old, change.new] for change in earlier.changes}
+        if changed:
+            self.directory.write_args(canonical(self.experiment.args))
+        place = {"epoch": position.epoch, "step": position.step, "changed": changed}
+        self.record = RunRecord.resume(self.directory, place, secrets=self.secrets)
+        self.record.update(identity=self.experiment.args.identity(), host=host(), options=canonical(self.options))
+        for change in earlier.changes:
+            self.terminal.line(str(change))
+
+    def _open(self, directory: RunDirectory) -> None:
+        """Open the files of the run."""
+        options, self.directory = self.options, directory
+        self.log = LogFile(directory.log_path, self.secrets)
+        self.terminal.attach(self.log)
+        if self.lock.problem is not None:
+            self.terminal.warn(self.lock.problem)
+        store = CheckpointStore(
+            directory.checkpoints_path, keep_last=options.keep_checkpoints, keep_best=options.keep_best
+        )
+        self.keeper = Keeper(self.experiment, store, self.stop)
+        self.history = History(directory.history_path)
+        self.steps = JsonlWriter(directory.steps_path)
+        self.fingerprints = FingerprintLog(directory.fingerprints_path)
+        self.experiment.artifacts.keep_in(directory.path)
+
+    def _cut_back(self, earlier: Earlier, num_rows: dict[str, Any]) -> None:
+        """Take from the run's files what came after the checkpoint, and what a kill left behind."""
+        self.checkpoints.sweep()
+        for line in dict.fromkeys([*earlier.rejected, *self.checkpoints.drop_damaged()]):
+            self.terminal.warn(line)
+        counts = {"history": 0, "steps": 0, "artifacts": {}} | num_rows
+        self.history = History.load(self.directory.history_path, counts["history"])
+        self.fingerprints.cut(self.experiment.position.step)
+        self.num_step_rows = len(cut_rows(self.directory.steps_path, counts["steps"]))
+        self.experiment.artifacts.restore(self.directory.path, counts["artifacts"])
+        for name, kept in (("history", len(self.history.rows)), ("steps", self.num_step_rows)):
+            if counts[name] is not None and kept < counts[name]:
+                self.terminal.warn(f"{counts[name] - kept} rows of {name}.jsonl are lost; the weights are not")
+
+    def _keep_code(self) -> dict[str, Any] | None:
+        """Commit and branch, and the exact code as a snapshot; None outside a git repository."""
+        machine, folder = self.experiment.machine, self.launch.code_dir
+        state = git_state(folder)
+        if state is None or not self.options.snapshot:
+            return None if state is None else dict(state)
+        left_out = (machine.results_dir, machine.cache_dir)
+        snapshot = take_snapshot(folder, self.directory.path.name, leave_out=left_out, warn=self.terminal.warn)
+        return {**state, **(snapshot.to_json() if snapshot else {})}
+
+    def start(self) -> None:
+        """Keep the code, and tell the trackers."""
+        self.record.update(git=self._keep_code())
+        args, is_resumed = self.experiment.args, self.options.resume is not None
         self.trackers.start(
             RunInfo(
                 experiment_id=args.experiment_id,
                 run_dir=self.directory.path,
                 run_name=self.options.run_name,
                 tags=self.options.tags,
-                config=config,
+                config=canonical(args),
+                resumed=(self.record.content.get("trackers") or {}) if is_resumed else None,
+                resumed_step=self.experiment.position.step if is_resumed else None,
+                resumed_epoch=self.experiment.epoch if is_resumed else None,
             )
         )
+        self.record.update(trackers=self.trackers.state())
+
+    @property
+    def checkpoints(self) -> CheckpointStore:
+        return self.keeper.store
+
+    def num_rows(self) -> dict[str, Any]:
+        """How many rows each file has that grows: a checkpoint knows what belongs to it."""
+        self.experiment.flush()
+        self.steps.flush_to_disk()
+        rows = {"history": len(self.history.rows), "steps": self.num_step_rows}
+        return rows | {"artifacts": self.experiment.artifacts.counts()}
 
     # -- what the loop tells
 
@@ -120,18 +219,17 @@ class Recorder:
         self._show_status()
         row = {"step": position.step, "epoch": position.epoch, **values, "memory": self.experiment.memory()}
         self.steps.append(row)
+        self.num_step_rows += 1
         self.trackers.log_step(position.step, values)
 
     def epoch(self, results: dict[str, dict[str, float]], *, is_best: bool) -> None:
-        """Keep what an epoch came to: history, checkpoint, trackers, a line, the plot."""
+        """Tell what an epoch came to: history, trackers, a line, the plot. `Keeper.end_epoch` makes its checkpoint."""
         position, rate = self.experiment.position, self.experiment.position.learning_rate
         for split, metrics in results.items():
             has_rate = split in self.experiment.splits.train and math.isfinite(rate)
             self.history.append(position.epoch, position.step, split, metrics, rate if has_rate else None)
         full = flat(results)
-        state = self.experiment.checkpoint()
-        if state is not None:
-            self.checkpoints.save(position.step, position.epoch, state, full, is_best, self._score(results))
+        self.keeper.note_epoch(full, is_best, self._score(results))
         self.trackers.log_epoch(
             position.epoch, position.step, full | ({"learning_rate": rate} if math.isfinite(rate) else {})
         )
@@ -144,6 +242,13 @@ class Recorder:
         if value is None or best is None or self.experiment.position.epoch == 0:
             return math.nan
         return value if best[1] else -value
+
+    def metrics_by_epoch(self) -> dict[int, dict[str, dict[str, float]]]:
+        """The history so far: epoch -> split -> metrics."""
+        found: dict[int, dict[str, dict[str, float]]] = {}
+        for row in self.history.rows:
+            found.setdefault(row["epoch"], {})[row["split"]] = row["metrics"]
+        return found
 
     @property
     def stopped_early(self) -> bool:
@@ -199,9 +304,14 @@ class Recorder:
         )
 
     def draw(self, what: str, draw: Callable[[], T]) -> T | None:
-        """The result of `draw`; what fails is a warning, since no run should be lost to a picture or a table."""
+        """The result of `draw`; what fails is a warning, since no run should be lost to a picture or a table.
+
+        A disk that takes no more is an error all the same: what comes next would be lost too.
+        """
         try:
             return draw()
+        except DiskError:
+            raise
         except Exception as error:
             self.terminal.warn(f"{what} failed: {type(error).__name__}: {error}")
             return None
@@ -216,25 +326,52 @@ class Recorder:
             self._close()
 
     def fail(self, error: BaseException) -> None:
-        """The run ended otherwise: keep what there is."""
+        """The run ended otherwise: keep what there is, and say how to go on.
+
+        Nothing in here may hide the error itself: each part of it may fail, on a full disk for one.
+        """
         is_interrupt = not isinstance(error, Exception)
         status = "interrupted" if is_interrupt else "failed"
         text = f"{type(error).__name__}: {error}".rstrip(": ")
-        self.record.finish(status, error=text)  # first: whoever interrupts may do so again
-        if self._progress is not None:
-            self._progress.close()
-        self.terminal.error(f"{status}: {text}; kept in {self.directory.path}")
-        if not is_interrupt:
-            self.terminal.note("".join(traceback.format_exception(error)).rstrip())
-        try:
-            self.draw("history.png", self.draw_history)
+        with ExitStack() as at_last:
+            at_last.callback(self._close)
+            at_last.callback(self._show_resume_command)
+            try:
+                self.record.finish(status, error=text)  # first: whoever interrupts may do so again
+            except (OSError, UserError) as disk:
+                self.terminal.error(f"run.json could not be written: {disk}")
+            if self._progress is not None:
+                self._progress.close()
+            self.terminal.error(f"{status}: {text}; kept in {self.directory.path}")
+            self._keep_suspects(error)
+            if not is_interrupt:
+                self.terminal.note("".join(traceback.format_exception(error)).rstrip())
+            with suppress(DiskError):  # the error that is being told of, most likely
+                self.draw("history.png", self.draw_history)
             self.trackers.finish(status, {}, _existing([self.directory.plot_path]))
-        finally:
-            self._close()
+
+    def _keep_suspects(self, error: BaseException) -> None:
+        """artifacts/bad_batch.json: the samples that the run failed at, where it was the data it failed at."""
+        suspects = self.experiment.suspects(error)
+        if suspects is not None:
+            with suppress(DiskError):
+                self.experiment.store("bad_batch", suspects)
+            self.terminal.error("the samples of that step: artifacts/bad_batch.json")
+
+    def _show_resume_command(self) -> None:
+        """The last line, so that nobody has to look for it."""
+        if self.options.stage == "train":
+            self.terminal.error(f"to go on: {self.launch.resume_command(self.directory.path)}")
 
     def _close(self) -> None:
+        with suppress(DiskError):
+            self.experiment.flush()
+            self.fingerprints.close()
         self.steps.close()
         self.log.close()
+        self.lock.release()
+        if self.log.failure is not None:
+            self.terminal.warn(f"log.txt is not whole: {self.log.failure}")
 
 
 def _existing(paths: list[Path]) -> list[Path]:

@@ -4,7 +4,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from labwright.args import ExperimentArgs
 
@@ -55,6 +55,18 @@ class RunResult:
     def to_json(self) -> dict[str, Any]:
         """The result with paths as texts."""
         return {key: _plain(value) for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, values: Any, run_dir: Path) -> Self:
+        """What `to_json` gave, as run.json keeps it; `run_dir` is where the run is now."""
+
+        def moved(path: str) -> Path:
+            return run_dir / Path(path).relative_to(values["run_dir"])
+
+        files = {
+            name: {key: moved(path) for key, path in values[name].items()} for name in ("checkpoints", "predictions")
+        }
+        return cls(**values | files | {"run_dir": run_dir, "plots": [moved(path) for path in values["plots"]]})
 
     def summary(self) -> str:
         """The result as a person wants to read it, a fact a line."""

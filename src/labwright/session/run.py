@@ -1,17 +1,20 @@
 """One run in time order: prepare, open the run directory, run the experiment, finish."""
 
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from labwright.args import ExperimentArgs, RunOptions, UserError
 from labwright.runs import copied_to
 from labwright.runs.terminal import Terminal
 
+from .earlier import Earlier, begin_child, check_data, check_epochs, differences_of_environment, open_earlier
 from .launch import Launch
 from .predictions import Predictions, write_predictions
 from .prepare import prepare
 from .recorder import Recorder
 from .result import RunResult, flat
+from .signals import StopRequest
 
 if TYPE_CHECKING:
     from labwright.bare import BareExperiment
@@ -24,17 +27,49 @@ def run_session(
     launch: Launch | None = None,
 ) -> RunResult:
     """Run `experiment` and leave its run directory; see `BareExperiment.run`."""
-    terminal = terminal or Terminal()
-    started = time.perf_counter()
-    prepare(experiment, options)
-    trackers = [] if options.debug else experiment.build_trackers(options, terminal.warn)
-    for warning in experiment.warnings:
-        terminal.warn(warning)
-    recorder = experiment.recorder = Recorder(experiment, terminal, trackers, started)
+    terminal, started, stop = terminal or Terminal(), time.perf_counter(), StopRequest()
+    with stop.listening(), ExitStack() as stack:
+        parent = earlier = None
+        if options.resume is not None:
+            earlier = stack.enter_context(open_earlier(experiment, options))
+            if earlier.is_done:
+                terminal.line(f"{earlier.directory.path.name} is finished; a larger --epochs would continue it")
+                return RunResult.from_json(earlier.record["result"], earlier.directory.path)
+        if earlier is not None and earlier.needs_child:
+            parent = begin_child(experiment, earlier)
+            terminal.line(
+                f"{'; '.join(parent['changed'])}: this is a child of {parent['run']}, which starts with its weights"
+            )
+            options, earlier = options.model_copy(update={"resume": None}), None
+        prepare(experiment, options)
+        trackers = [] if options.debug else experiment.build_trackers(options, terminal.warn)
+        recorder = Recorder(experiment, terminal, trackers, started=started, launch=launch or Launch(), stop=stop)
+        num_rows = _return_to(experiment, earlier)
+        for warning in experiment.warnings:
+            terminal.warn(warning)
+        if earlier is None:
+            recorder.begin(parent)
+        else:
+            recorder.take_up(earlier, num_rows)
+        experiment.recorder = recorder
+        return _run(experiment, recorder)
+
+
+def _return_to(experiment: "BareExperiment[ExperimentArgs]", earlier: Earlier | None) -> dict[str, int]:
+    """Bring the experiment to where the run was left; how many rows its files had then."""
+    if earlier is None:
+        return {}
+    check_data(earlier.record, experiment.splits.fingerprint)
+    num_rows = {} if earlier.checkpoint is None else experiment.resume_from(earlier.checkpoint)
+    experiment.warnings += differences_of_environment(earlier.record, experiment.device_name())
+    check_epochs(experiment.num_epochs, experiment.epoch)
+    return num_rows
+
+
+def _run(experiment: "BareExperiment[ExperimentArgs]", recorder: Recorder) -> RunResult:
     with copied_to(recorder.log):
         try:
-            recorder.start(launch or Launch())
-            experiment.artifacts.keep_in(recorder.directory.path)
+            recorder.start()
             experiment.run_loop()
             result = experiment.result
         except BaseException as error:
@@ -68,8 +103,10 @@ def _train(experiment: "BareExperiment[ExperimentArgs]") -> None:
     recorder = experiment.recorder
     if experiment.num_epochs == 0:
         recorder.epoch(experiment.evaluate(experiment.splits.val), is_best=False)
+        recorder.keeper.end_epoch()
         return
-    experiment.train()
+    with recorder.stop.deferred():
+        experiment.train()
     if recorder.stopped_early:
         patience = experiment.args.early_stopping_patience
         recorder.terminal.line(f"stopped early: no improvement for {patience} epoch{'s' * (patience != 1)}")
@@ -83,6 +120,7 @@ def _train(experiment: "BareExperiment[ExperimentArgs]") -> None:
 def _take_returned_state(experiment: "BareExperiment[ExperimentArgs]") -> None:
     best = experiment.recorder.checkpoints.path_of("best")
     if best is not None and experiment.recorder.weights_epoch != experiment.position.epoch:
+        experiment.recorder.checkpoints.verify(best)
         experiment.load_checkpoint(best)
     else:
         experiment.keep_last_state()

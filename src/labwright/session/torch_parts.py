@@ -1,14 +1,15 @@
 """The parts of a PyTorch experiment, built in order and checked against each other."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labwright.args import ExperimentArgs, UserError
 from labwright.args.options import DEBUG_BATCHES
+from labwright.args.wording import listed
 from labwright.datasets import Dataset, get_sample, limit
-from labwright.metrics import GROUPS
+from labwright.metrics import GROUPS, check_state
 from labwright.runs import resolve_checkpoint
 from labwright.train import (
     EMA,
@@ -50,6 +51,8 @@ def build_torch_parts(experiment: "Experiment[ExperimentArgs]") -> None:
         raise UserError(f"{flag} needs weights: add --from_checkpoint=PATH (a file or a run directory)")
     _refuse_threshold(experiment)
     _refuse_metrics_of_other_tasks(experiment)
+    for metric in experiment.build_metrics():
+        check_state(metric)
     experiment.device = choose_device(experiment.machine.use_cuda)
     _limit_data(experiment)
     if trains and not experiment.splits.train:
@@ -81,6 +84,7 @@ def _build_stepper(experiment: "Experiment[ExperimentArgs]", train: Mapping[str,
             warmup_steps=args.ema_warmup_steps,
             every_n_steps=args.ema_every_n_steps,
         )
+    experiment.fingerprinter = None
     experiment.stepper = Stepper(
         device=experiment.device,
         precision=args.precision,
@@ -178,8 +182,8 @@ def _check_noise(experiment: "Experiment[ExperimentArgs]") -> None:
 
 def _load_weights(experiment: "Experiment[ExperimentArgs]") -> None:
     spec = experiment.args.from_checkpoint
-    if spec is None:
-        return
+    if spec is None or experiment.options.resume is not None:
+        return  # a run that is taken up has its own
     try:
         _load_patiently(experiment.model, spec)
     except UserError as error:
@@ -200,7 +204,12 @@ def _load_patiently(model: "nn.Module", spec: str | dict[str, str]) -> None:
 
 
 def torch_state(experiment: "Experiment[ExperimentArgs]") -> dict[str, Any]:
-    """Everything that the next epoch depends on, in tensors and JSON values."""
+    """The parts of a PyTorch experiment and every random number generator, in tensors and JSON values.
+
+    And the number of threads: sums on the CPU are made of as many parts.
+    """
+    import torch
+
     return {
         "model": experiment.model.state_dict(),
         "returns_average": experiment.ema is not None and experiment.args.use_ema_weights,
@@ -208,10 +217,27 @@ def torch_state(experiment: "Experiment[ExperimentArgs]") -> dict[str, Any]:
         "schedulers": state_of(experiment.schedulers),
         "stepper": experiment.stepper.state_dict(),
         "rng": rng_state(),
-        "position": asdict(experiment.position),
-        "best": experiment.best.state_dict(),
-        "early_stopping": None if experiment.early_stopping is None else experiment.early_stopping.state_dict(),
+        "num_threads": torch.get_num_threads(),
     }
+
+
+def load_torch_state(experiment: "Experiment[ExperimentArgs]", state: dict[str, Any]) -> None:
+    """Put everything back to where `torch_state` found it.
+
+    Raises:
+        UserError: the state is of other parts.
+    """
+    import torch
+
+    torch.set_num_threads(state["num_threads"])
+    load_into(experiment.model, state["model"], "the checkpoint")
+    for name, parts in (("optimizers", experiment.optimizers), ("schedulers", experiment.schedulers)):
+        if state[name].keys() != parts.keys():
+            raise UserError(f"the checkpoint has the {name} {listed(state[name])}, and the experiment {listed(parts)}")
+        for key, part in parts.items():
+            part.load_state_dict(state[name][key])
+    experiment.stepper.load_state_dict(state["stepper"])
+    experiment.rng_before = state["rng"]
 
 
 def load_returned_weights(experiment: "Experiment[ExperimentArgs]", path: Path) -> None:

@@ -8,20 +8,24 @@ import math
 import time
 import warnings
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from labwright.args.errors import UserError
 from labwright.loop import NestedLoop
 
 from .nonfinite import ADVICE, NonFiniteLoss
+from .worker_errors import BatchOverdue
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
     from .batch import Batch, Loss
     from .ema import EMA
+    from .fingerprints import Fingerprinter
     from .position import Position
     from .stepper import Stepper
 
@@ -42,17 +46,22 @@ class Meter(Protocol):
 
     def update(self, loss: "Loss", batch: "Batch") -> None: ...
     def compute(self) -> dict[str, float]: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any], device: Any) -> None: ...
 
 
 class TrainLoop(NestedLoop):
     """Trains `model` on the datasets that `is_training`, and evaluates it on the others."""
 
     model: "nn.Module"
+    device: "torch.device"
     optimizers: "dict[str, Optimizer]"
     schedulers: "dict[str, LRScheduler]"
     scheduler_interval: Literal["epoch", "step"] = "epoch"
     """When the schedulers step: after each epoch or after each optimizer step."""
     stepper: "Stepper"
+    fingerprinter: "Fingerprinter | None" = None
+    """Takes the fingerprint of each step, from the first one on."""
     ema: "EMA | None" = None
     position: "Position"
     recorder: Any
@@ -60,11 +69,17 @@ class TrainLoop(NestedLoop):
     batch_loss: "Loss | None" = None
     """What the batch in hand came to; None until `run_batch` has said it."""
     meter: Meter
+    rng_before: Any = None
+    """Where the random numbers of a pass go on that is taken up where it was interrupted."""
     _started: float
     _samples_before: int
     _num_measured: int
+    _num_batches: int = 0
+    _samples_at_work: "list[tuple[int, Batch]]"
+    """Step, index and source of each batch whose step has not been found good yet."""
 
     if TYPE_CHECKING:  # what an experiment adds
+        interrupted: dict[str, Any] | None
 
         def changed_args(self) -> list[str]: ...
 
@@ -80,12 +95,30 @@ class TrainLoop(NestedLoop):
 
     def batches(self, dataset: Any) -> "Iterable[Batch]":
         """The loader's batches; when training looked ahead at, so that the last of an accumulated window is known."""
-        batches = super().batches(dataset)
+        batches = super().batches(dataset if self._num_batches == 0 else self._remaining(dataset))
         return self.stepper.each(batches) if self.is_training else batches
+
+    def _remaining(self, dataset: Any) -> "Iterable[Batch]":
+        """What is left of a pass that was interrupted; random numbers go on as they were after the last batch."""
+        from .seeding import set_rng_state
+
+        num_skipped = self._num_batches
+        if hasattr(dataset, "start_at"):
+            dataset.start_at(self._num_batches)
+            num_skipped = 0
+        batches = iter(dataset)
+        for _ in islice(batches, num_skipped):
+            pass
+        ahead = list(islice(batches, int(self.stepper.accumulate_batches > 1)))  # what `each` had looked at by then
+        set_rng_state(self.rng_before)
+        yield from ahead
+        yield from batches
 
     def run_dataset(self) -> None:
         """One pass: training, or evaluation without gradients. `loss` and every metric are of the whole of it."""
-        self.meter, self._num_measured = self.new_meter(), 0
+        self.meter, self._num_measured, self._num_batches, self._samples_at_work = self.new_meter(), 0, 0, []
+        if hasattr(self.dataset, "should_stop"):
+            self.dataset.should_stop = self.recorder.stop.is_asked
         if self.is_training:
             self._train_on_dataset()
         else:
@@ -97,9 +130,16 @@ class TrainLoop(NestedLoop):
             self.dataset.set_epoch(self.epoch)
         self._started, self._samples_before = time.perf_counter(), self.position.num_samples
         self.stepper.where = f"epoch {self.epoch}"
-        super().run_dataset()
+        self._take_up_pass()
+        try:
+            super().run_dataset()
+        except BatchOverdue:  # there was a signal, and nothing to train on since the last step
+            if self.stepper.accumulate_batches == 1:
+                self.recorder.keeper.keep_within(self._place() | self._place_in_pass())
+            self.recorder.stop.raise_if_asked()
+            raise
         self._take_metrics()
-        self.position.train_seconds += time.perf_counter() - self._started
+        self._count_seconds()
         loss = self.dataset_metrics.get("loss", 0.0)
         self._require_finite(f"loss is {loss} in epoch {self.epoch}", loss)
         self._require_finite_weights()
@@ -108,10 +148,70 @@ class TrainLoop(NestedLoop):
     def _evaluate_dataset(self) -> None:
         import torch
 
-        with torch.inference_mode(), self.averaged_model():
-            self.model.eval()
-            super().run_dataset()
+        try:
+            with torch.inference_mode(), self.averaged_model():
+                self.model.eval()
+                super().run_dataset()
+        except BaseException as error:
+            is_overdue = isinstance(error, BatchOverdue)
+            if self.recorder.stop.is_orderly or is_overdue:  # by now the model has its own weights again
+                self.recorder.keeper.keep_within(self._place())
+            if is_overdue:
+                self.recorder.stop.raise_if_asked()
+            raise
         self._take_metrics()
+
+    def between_batches(self) -> None:
+        """Keep the state where that is due, and end here if a signal asked for it; where no step is half made."""
+        if not self.is_training:
+            self.recorder.stop.raise_if_asked()
+        elif self.recorder.keeper.is_due(self.position.step) and not self.stepper.is_within_window:
+            self.recorder.keeper.keep_within(self._place() | self._place_in_pass())
+            self.recorder.stop.raise_if_asked()
+
+    def _place(self) -> dict[str, Any]:
+        """The pass in hand, and what the passes of this epoch before it came to."""
+        return {"dataset": self.dataset_name, "num_batches": 0, "epoch_metrics": dict(self.epoch_metrics)}
+
+    def _place_in_pass(self) -> dict[str, Any]:
+        """How far the pass has come."""
+        self._require_finite_weights()
+        self._count_seconds()
+        return {
+            "num_batches": self._num_batches,
+            "num_measured": self._num_measured,
+            "meter": self.meter.state_dict(),
+            "sums": dict(self._sums),
+            "dataset_metrics": dict(self.dataset_metrics),
+        }
+
+    def _take_up_pass(self) -> None:
+        """Go on in the middle of the pass, where this is the one that was interrupted."""
+        place, self.interrupted = self.interrupted, None
+        if place is None or place["dataset"] != self.dataset_name or not place["num_batches"]:
+            return
+        self._num_batches, self._num_measured = place["num_batches"], place["num_measured"]
+        self.meter.load_state_dict(place["meter"], self.device)
+        self._sums = {name: (_on(total, self.device), weight) for name, (total, weight) in place["sums"].items()}
+        self.dataset_metrics = dict(place["dataset_metrics"])
+
+    def _take_fingerprints(self) -> "Fingerprinter":
+        if self.fingerprinter is None:
+            from .fingerprints import Fingerprinter
+
+            self.fingerprinter = Fingerprinter(self.recorder.fingerprints, self.device)
+            self.stepper.on_step = self.fingerprinter.add_step
+        return self.fingerprinter
+
+    def flush(self) -> None:
+        """Write what waits in memory to the run's files."""
+        if self.fingerprinter is not None:
+            self.fingerprinter.sync()
+
+    def _count_seconds(self) -> None:
+        now = time.perf_counter()
+        self.position.train_seconds += now - self._started
+        self._started, self._samples_before = now, self.position.num_samples
 
     def _take_metrics(self) -> None:
         if self._num_measured:
@@ -120,6 +220,11 @@ class TrainLoop(NestedLoop):
     def run_batch(self) -> None:
         """Prepare the batch and train on it, or evaluate it."""
         is_training = self.is_training
+        if is_training:
+            self._num_batches += 1
+            samples = {key: self.batch[key] for key in ("index", "source") if key in self.batch}
+            self._samples_at_work.append((self.position.step + 1, samples))
+            self._take_fingerprints().add_batch(self.batch)
         self.batch = self.prepare_batch(self.batch, training=is_training)
         if is_training:
             self.position.learning_rate = self.optimizer.param_groups[0]["lr"]
@@ -152,13 +257,30 @@ class TrainLoop(NestedLoop):
         if not self.stepper.closes_window:
             return
         position.step += 1
+        self._take_fingerprints().close_window(position.step, position.epoch, loss.value)
+        is_read = self.device.type == "cpu"
         if position.step % self.log_every_n_steps == 0:
             value = float(loss.value)  # waits for the device, so that the time is that of the work
             self._require_finite(f"loss is {value} at step {position.step}", value)
             seconds = time.perf_counter() - self._started
             samples_per_second = (position.num_samples - self._samples_before) / seconds
-            rate = position.learning_rate
+            is_read, rate = True, position.learning_rate
             self.recorder.step({"loss": value, "learning_rate": rate, "samples_per_second": samples_per_second})
+        if is_read:
+            self._samples_at_work.clear()
+
+    def suspects(self, error: BaseException) -> dict[str, Any] | None:
+        """The samples of the step that ended the run by a loss that is no number; None where that did not."""
+        if not isinstance(error, NonFiniteLoss) or not self._samples_at_work:
+            return None
+        step = self._samples_at_work[-1][0] if error.step is None else error.step
+        samples: dict[str, list[int]] = {}
+        for each_step, batch in self._samples_at_work:
+            if each_step == step:
+                indices = [int(index) for index in batch.get("index", [])]
+                for source, index in zip(batch.get("source", [self.dataset_name] * len(indices)), indices, strict=True):
+                    samples.setdefault(source, []).append(index)
+        return {"step": step, "epoch": self.position.epoch, "samples": samples}
 
     def _require_finite(self, what: str, loss: float) -> None:
         """A step that was not the stepper's may have a loss that is no number; the stepper knows of its own."""
@@ -202,6 +324,10 @@ class TrainLoop(NestedLoop):
                     scheduler.step(value)
             elif self.scheduler_interval == "epoch":
                 scheduler.step()
+
+
+def _on(value: Any, device: Any) -> Any:
+    return value.to(device) if hasattr(value, "to") else value
 
 
 def state_of(parts: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ A *window* is the batches that one step is made of.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar, get_args
@@ -74,6 +74,9 @@ class Stepper:
         self.max_skipped_steps = max_skipped_steps
         self.where = ""
         """Added to what is said of a bad step: "epoch 3"."""
+        self.on_step: Callable[[Tensor | float, Tensor | float], None] | None = None
+        """Told of each step, applied or left out: its loss and the norm of its gradients, where nobody has read them
+        yet as tensors."""
         self._courses: dict[Optimizer, _Course] = {}
         self._loop: object | None = None
         self._is_last_batch = True  # outside a loop each batch is a window
@@ -189,7 +192,7 @@ class Stepper:
                 is_bad, step, loss, norm = course.unread.tolist()
                 if is_bad:
                     step = course.num_steps_read + int(step)
-                    raise NonFiniteLoss(f"{self._describe(course, step, loss, norm)}; {ADVICE}")
+                    raise NonFiniteLoss(f"{self._describe(course, step, loss, norm)}; {ADVICE}", step)
                 course.unread, course.num_steps_read = None, course.num_steps
 
     def state_dict(self) -> dict[str, Any]:
@@ -230,15 +233,20 @@ class Stepper:
         loss, norm = window.loss, self._mean_gradients(window)
         assert loss is not None  # a window begins with one
         if self._may_stay_unread(course.optimizer, norm.device):
-            course.step_unread(loss, norm)
+            loss, norm = course.step_unread(loss, norm)
             is_applied = True  # if not, the next check ends the run
-        elif is_applied := math.isfinite(loss.item()) and math.isfinite(norm.item()):
-            course.optimizer.step()
+        else:
+            loss, norm = loss.item(), norm.item()
+            is_applied = math.isfinite(loss) and math.isfinite(norm)
+            if is_applied:
+                course.optimizer.step()
         window.drop_gradients()
+        if self.on_step is not None:
+            self.on_step(loss, norm)
         if is_applied:
             course.advance()
         else:
-            self._leave_out(course, loss.item(), norm.item())
+            self._leave_out(course, float(loss), float(norm))
         return is_applied
 
     def _mean_gradients(self, window: "_Window") -> Tensor:
@@ -271,7 +279,8 @@ class Stepper:
             return
         if course.num_skipped_in_a_row == self.max_skipped_steps:
             many = f", after {self.max_skipped_steps} in a row that were skipped" if self.max_skipped_steps else ""
-            raise NonFiniteLoss(f"{self._describe(course, course.num_steps, loss, norm)}{many}; {ADVICE}")
+            what = self._describe(course, course.num_steps, loss, norm)
+            raise NonFiniteLoss(f"{what}{many}; {ADVICE}", course.num_steps)
         course.num_skipped += 1
         course.num_skipped_in_a_row += 1
 
@@ -345,8 +354,11 @@ class _Course:
         if self.ema is not None:
             self.ema.update()
 
-    def step_unread(self, loss: Tensor, norm: Tensor) -> None:
-        """Step if the device finds that this step and all since the last check are good, without asking it."""
+    def step_unread(self, loss: Tensor, norm: Tensor) -> tuple[Tensor, Tensor]:
+        """Step if the device finds that this step and all since the last check are good, without asking it.
+
+        Gives copies of loss and norm, safe from whoever computes the next ones in the same memory.
+        """
         is_bad = ~(loss.isfinite() & norm.isfinite())
         step = torch.full_like(norm, self.num_steps - self.num_steps_read)
         this = torch.stack([value.to(norm.device, torch.float32) for value in (is_bad, step, loss, norm)])
@@ -356,6 +368,7 @@ class _Course:
         optimizer.grad_scale, optimizer.found_inf = None, self.unread[0]
         optimizer.step()
         del optimizer.grad_scale, optimizer.found_inf
+        return this[2], this[3]
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -82,7 +82,7 @@ class TestTraining:
         kept, best = (
             decode_arrays(path) for path in (result.run_dir / "model.safetensors", result.checkpoints["best"])
         )
-        assert all(np.array_equal(kept[name], best[name]) for name in best)
+        assert all(np.array_equal(kept[name], best[name]) for name in kept)
         tested = run("test", from_checkpoint=str(result.run_dir))
         assert tested.test == result.test
 

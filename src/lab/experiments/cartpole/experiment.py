@@ -77,6 +77,10 @@ class Cartpole(Experiment[CartpoleArgs]):
             class_names=("left", "right"),
         )
 
+    def build_parts(self) -> None:
+        super().build_parts()
+        self.rewards: list[float] = []
+
     def build_metrics(self) -> list[Metric]:
         return [MeanReward()]
 
@@ -124,12 +128,18 @@ class Cartpole(Experiment[CartpoleArgs]):
         """The reward of each episode."""
         return {"reward": batch["reward"]}
 
-    def on_epoch_start(self) -> None:
-        self.rewards: list[float] = []
-
     def on_epoch_end(self) -> None:
         """Keep the reward of each episode of training, in the order they were played."""
         self.append("rewards", {"epoch": self.epoch, "train": self.rewards})
+        self.rewards = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """With the rewards of the epoch in hand: a run that is resumed in its middle has them."""
+        return super().state_dict() | {"rewards": self.rewards}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.rewards = state["rewards"]
 
     def plot(self, run: RunDirectory, predictions: dict[str, Predictions]) -> list[Path]:
         """rewards.png: how long the pole stayed up, episode by episode."""

@@ -14,7 +14,7 @@ from labwright import BareExperiment
 from labwright.args import UserError
 from labwright.args.wording import listed
 from labwright.datasets import Splits, fingerprint, hold_out, limit, split_indices
-from labwright.runs import RunDirectory, resolve_checkpoint
+from labwright.runs import RunDirectory, encode_arrays, resolve_checkpoint, write_durably
 from labwright.session import Predictions, plot_predictions
 
 from ..class_predictions import class_predictions
@@ -98,7 +98,7 @@ class JaxMlp(BareExperiment[JaxMlpArgs]):
         start, stage = self.args.from_checkpoint, self.options.stage
         if isinstance(start, dict):
             raise UserError("--from_checkpoint: the network here has no submodules; give one file or run directory")
-        if start is not None:
+        if start is not None and self.options.resume is None:
             self.load_checkpoint(resolve_checkpoint(Path(start)))
         elif stage != "train":
             raise UserError(f"--mode={stage} needs weights; add --from_checkpoint=PATH (a file or a run directory)")
@@ -141,17 +141,31 @@ class JaxMlp(BareExperiment[JaxMlpArgs]):
     # -- state
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: np.asarray(weight) for name, weight in self.state.weights.items()}
+        """The weights, and what Adam remembers."""
+        weights, means, squares, step = self.state
+        named = {"": weights, "adam.mean.": means, "adam.square.": squares}
+        arrays = {prefix + name: np.asarray(array) for prefix, part in named.items() for name, array in part.items()}
+        return arrays | {"adam.step": int(step)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict`, or begin with weights alone."""
+        weights = {name: array for name, array in state.items() if not name.startswith("adam.")}
         expected = self.state.weights
-        if state.keys() != expected.keys():
-            differing = sorted(state.keys() ^ expected.keys())
+        if weights.keys() != expected.keys():
+            differing = sorted(weights.keys() ^ expected.keys())
             raise self._misfit(f"only one of the two has {listed(differing)}")
         for name, array in expected.items():
-            if np.shape(state[name]) != array.shape:
-                raise self._misfit(f"{name} is {[*np.shape(state[name])]} there, {[*array.shape]} here")
-        self.state = jax.device_put(init_state(state), self.device)
+            if np.shape(weights[name]) != array.shape:
+                raise self._misfit(f"{name} is {[*np.shape(weights[name])]} there, {[*array.shape]} here")
+        loaded = init_state(weights)
+        if "adam.step" in state:
+            means, squares = ({name: state[f"adam.{part}.{name}"] for name in weights} for part in ("mean", "square"))
+            loaded = State(weights, means, squares, state["adam.step"])
+        self.state = jax.device_put(loaded, self.device)
+
+    def store_model(self, path: Path) -> None:
+        """The weights alone."""
+        write_durably(path, encode_arrays({name: np.asarray(array) for name, array in self.state.weights.items()}))
 
     def _misfit(self, difference: str) -> UserError:
         return UserError(f"the weights do not fit a network with --hidden_sizes={self.args.hidden_sizes}: {difference}")
