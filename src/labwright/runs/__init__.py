@@ -10,18 +10,26 @@ if TYPE_CHECKING:
     from .artifacts import Artifacts as Artifacts
     from .checkpoints import CheckpointEntry as CheckpointEntry
     from .checkpoints import CheckpointStore as CheckpointStore
+    from .checkpoints import Found as Found
     from .checkpoints import resolve_checkpoint as resolve_checkpoint
     from .directory import RunDirectory as RunDirectory
     from .directory import check_writable as check_writable
     from .directory import open_run as open_run
     from .directory import run_parent as run_parent
+    from .durable import DiskError as DiskError
     from .durable import JsonlWriter as JsonlWriter
+    from .durable import cut_rows as cut_rows
+    from .durable import disk_errors as disk_errors
+    from .durable import make_directory as make_directory
     from .durable import read_jsonl as read_jsonl
     from .durable import strict_json as strict_json
     from .durable import write_durably as write_durably
     from .history import Best as Best
     from .history import History as History
     from .history import split_metric_name as split_metric_name
+    from .lock import RunIsBusy as RunIsBusy
+    from .lock import RunLock as RunLock
+    from .lock import is_locked as is_locked
     from .log import LogFile as LogFile
     from .log import copied_to as copied_to
     from .provenance import git_state as git_state
@@ -41,15 +49,23 @@ else:
             "Best": ".history",
             "CheckpointEntry": ".checkpoints",
             "CheckpointStore": ".checkpoints",
+            "DiskError": ".durable",
+            "Found": ".checkpoints",
             "History": ".history",
             "JsonlWriter": ".durable",
             "LogFile": ".log",
             "RunDirectory": ".directory",
+            "RunIsBusy": ".lock",
+            "RunLock": ".lock",
             "RunRecord": ".record",
             "check_writable": ".directory",
             "copied_to": ".log",
+            "cut_rows": ".durable",
+            "disk_errors": ".durable",
             "git_state": ".provenance",
             "host": ".provenance",
+            "is_locked": ".lock",
+            "make_directory": ".durable",
             "open_run": ".directory",
             "read_jsonl": ".durable",
             "redact": ".redaction",
