@@ -66,6 +66,10 @@ class RunOptions(Args):
 
     @model_validator(mode="after")
     def _modes_agree(self) -> Self:
+        if self.force and not self.skip_existing:
+            raise ValueError("force has no effect without skip_existing")
+        if self.resume is not None and self.stage != "train":
+            raise ValueError(f"resume continues a training, and mode={self.stage} is none; leave one of the two out")
         if self.only_test and self.mode == "predict":
             raise ValueError("only_test is mode=test; leave one of the two out")
         if self.predict_input is not None and self.mode != "predict":

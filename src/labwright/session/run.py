@@ -8,6 +8,7 @@ from labwright.args import ExperimentArgs, RunOptions, UserError
 from labwright.runs import copied_to
 from labwright.runs.terminal import Terminal
 
+from .code import finished_twin, warnings_of_changed_code
 from .earlier import Earlier, begin_child, check_data, check_epochs, differences_of_environment, open_earlier
 from .launch import Launch
 from .predictions import Predictions, write_predictions
@@ -27,26 +28,31 @@ def run_session(
     launch: Launch | None = None,
 ) -> RunResult:
     """Run `experiment` and leave its run directory; see `BareExperiment.run`."""
-    terminal, started, stop = terminal or Terminal(), time.perf_counter(), StopRequest()
+    terminal, launch = terminal or Terminal(), launch or Launch()
+    started, stop = time.perf_counter(), StopRequest()
     with stop.listening(), ExitStack() as stack:
         parent = earlier = None
         if options.resume is not None:
             earlier = stack.enter_context(open_earlier(experiment, options))
-            if earlier.is_done:
-                terminal.line(f"{earlier.directory.path.name} is finished; a larger --epochs would continue it")
-                return RunResult.from_json(earlier.record["result"], earlier.directory.path)
+        if earlier is not None and earlier.is_done:
+            terminal.line(f"{earlier.directory.path.name} is finished; a larger --epochs would continue it")
+            return RunResult.from_json(earlier.record["result"], earlier.directory.path)
         if earlier is not None and earlier.needs_child:
             parent = begin_child(experiment, earlier)
-            terminal.line(
-                f"{'; '.join(parent['changed'])}: this is a child of {parent['run']}, which starts with its weights"
-            )
+            changed = "; ".join(parent["changed"])
+            terminal.line(f"{changed}: this is a child of {parent['run']}, which starts with its weights")
             options, earlier = options.model_copy(update={"resume": None}), None
         prepare(experiment, options)
+        twin = finished_twin(experiment, launch) if options.skip_existing and not options.force else None
+        if twin is not None and earlier is None:
+            terminal.line(f"already trained as {twin.path.name}; --force trains again")
+            return RunResult.from_json(twin.record()["result"], twin.path)
         trackers = [] if options.debug else experiment.build_trackers(options, terminal.warn)
-        recorder = Recorder(experiment, terminal, trackers, started=started, launch=launch or Launch(), stop=stop)
         num_rows = _return_to(experiment, earlier)
+        experiment.warnings += warnings_of_changed_code(experiment, earlier.directory if earlier else None, launch)
         for warning in experiment.warnings:
             terminal.warn(warning)
+        recorder = Recorder(experiment, terminal, trackers, started=started, launch=launch, stop=stop)
         if earlier is None:
             recorder.begin(parent)
         else:

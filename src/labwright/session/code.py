@@ -1,0 +1,64 @@
+"""Whether the code, the arguments and the data are those of an earlier run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labwright.args import ExperimentArgs
+from labwright.args.wording import listed
+from labwright.runs import RunDirectory, open_run
+from labwright.runs.index import read_index
+from labwright.runs.snapshot import Snapshot, code_differs
+
+from .launch import Launch
+
+if TYPE_CHECKING:
+    from labwright.bare import BareExperiment
+
+_MOST = 3
+"""Files that a warning names."""
+
+
+def finished_twin(experiment: "BareExperiment[ExperimentArgs]", launch: Launch) -> RunDirectory | None:
+    """A finished run with the same arguments, data and code, the newest; None if there is none that is known to be."""
+    identity, fingerprint = experiment.args.identity(), experiment.splits.fingerprint
+    runs = sorted(read_index(experiment.machine.results_dir), key=lambda run: run.started, reverse=True)
+    for run in runs:
+        if run.status != "finished" or run.identity != identity or run.debug:
+            continue
+        record = RunDirectory(run.path).record()
+        is_trained = (record.get("options") or {}).get("mode") == "train"
+        same_data = fingerprint is not None and (record.get("dataset") or {}).get("fingerprint") == fingerprint
+        if is_trained and same_data and changed_code(experiment, record, launch) == []:
+            return RunDirectory(run.path)
+    return None
+
+
+def changed_code(
+    experiment: "BareExperiment[ExperimentArgs]", record: dict[str, Any], launch: Launch
+) -> list[str] | None:
+    """The files that differ between the code that a run kept and the code as it is; None: it cannot be told."""
+    snapshot, machine = Snapshot.of(record), experiment.machine
+    if snapshot is None:
+        return None
+    return code_differs(launch.code_dir, snapshot.tree, leave_out=(machine.results_dir, machine.cache_dir))
+
+
+def warnings_of_changed_code(
+    experiment: "BareExperiment[ExperimentArgs]", run: RunDirectory | None, launch: Launch
+) -> list[str]:
+    """A line where the code is not that of the run that is resumed, or else of the one whose weights are tested."""
+    run = run or _run_of_weights(experiment)
+    paths = None if run is None else changed_code(experiment, run.record(), launch)
+    if run is None or not paths:
+        return []
+    named = [*paths[:_MOST], *([f"{len(paths) - _MOST} more"] if len(paths) > _MOST else [])]
+    return [f"the code has changed since {run.path.name} was trained: {listed(named)}"]
+
+
+def _run_of_weights(experiment: "BareExperiment[ExperimentArgs]") -> RunDirectory | None:
+    spec = experiment.args.from_checkpoint
+    if experiment.options.stage == "train" or not isinstance(spec, str):
+        return None
+    path = Path(spec).expanduser().absolute()
+    folder = next((each for each in (path, *path.parents[:2]) if (each / "run.json").is_file()), None)
+    return None if folder is None else open_run(folder)
