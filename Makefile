@@ -5,7 +5,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 INSTALL := $(PY) -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test docs clean
+.PHONY: demo test test-long docs clean
 
 demo: $(VENV)/.demo
 	$(PY) run.py --experiment_id=mnist --use_cuda=false --hidden_sizes="[64]"
@@ -14,8 +14,13 @@ test: $(VENV)/.dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m basedpyright
-	$(PY) -m pytest -n 2 -m "not slow"
+	$(PY) -m pytest -n 2 -m "not slow and not kill"
 	$(PY) -m pytest -n 2 -m slow
+	$(PY) -m pytest -n 2 -m kill
+
+# Kills hundreds of runs and resumes them, and puts the table of docs/reliability.md anew; half an hour on two cores.
+test-long: $(VENV)/.dev
+	$(PY) tests/chaos/long.py --kills=300 --seed=0
 
 docs: $(VENV)/.dev
 	$(PY) docs/generate.py

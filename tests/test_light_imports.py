@@ -45,6 +45,9 @@ print("heavy", [name for name in {HEAVY} if name in sys.modules])
         (["--experiment_id=mnist", "--epochs=many"], 2),
         (["--experiment_id=mnits"], 2),
         (["completion", "bash"], 0),
+        (["runs"], 0),
+        (["show", "--help"], 0),
+        (["resume", "nothing"], 2),
         (["completion", "zsh", "--experiment_id=mnist"], 0),
     ],
 )

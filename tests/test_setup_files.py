@@ -209,8 +209,9 @@ def test_tests_are_linted_typed_and_run_fast_ones_first(checkout: Checkout) -> N
         "ruff check .",
         "ruff format --check .",
         "basedpyright",
-        "pytest -n 2 -m not slow",
+        "pytest -n 2 -m not slow and not kill",
         "pytest -n 2 -m slow",
+        "pytest -n 2 -m kill",
     ]
 
 

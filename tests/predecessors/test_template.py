@@ -188,7 +188,8 @@ def test_checkpoint_holds_everything_the_next_step_depends_on(machine: MachineCo
     fresh.stepper.load_state_dict(state["stepper"])
     for mine, other in zip(experiment.optimizer.state.values(), fresh.optimizer.state.values(), strict=True):
         assert all(torch.equal(mine[name], other[name]) for name in mine)
-    assert state["position"]["epoch"] == 1 and state["position"]["step"] == 2
+    position = state["run"]["position"]
+    assert position["epoch"] == 1 and position["step"] == 2
     assert state["rng"].keys() == {"python", "numpy", "torch", "accelerator"}
 
 

@@ -36,6 +36,7 @@ def test_every_file_is_there(run: Path) -> None:
         "run.json",
         "history.jsonl",
         "steps.jsonl",
+        "fingerprints.bin",
         "history.png",
         "predictions.png",
         "confusion.png",
