@@ -97,12 +97,9 @@ class CheckpointStore:
         if math.isfinite(score):
             entry["score"] = score
         is_ranked = is_best or "score" in entry
-        newest = [entry, *(older for older in _ranked(previous, "last") if _place(older) < _place(entry))]
-        best = [
-            older
-            for older in _ranked(previous, "best")
-            if _place(older) < _place(entry) or (_place(older) == _place(entry) and not is_ranked)
-        ]
+        place = _place(entry)
+        newest = [entry, *(older for older in _ranked(previous, "last") if _place(older) < place)]
+        best = [older for older in _ranked(previous, "best") if _place(older) < place + (not is_ranked)]
         index = _numbered("last", newest[: self.keep_last])
         index |= _numbered("best", _with(entry, best, is_best)[: self.keep_best])
         self._write_index(index)
@@ -294,9 +291,9 @@ def _check_whole(path: Path) -> None:
         raise UserError(f"{path} is damaged: not a complete safetensors file ({error})") from error
 
 
-def _place(entry: CheckpointEntry) -> tuple[int, int]:
-    """How far its run had come; not every experiment counts steps."""
-    return entry["step"], -1 if entry["epoch"] is None else entry["epoch"]
+def _place(entry: CheckpointEntry) -> int:
+    """How far its run had come: in steps, or in epochs where the experiment counts no steps."""
+    return entry["step"] or entry["epoch"] or 0
 
 
 def _ranked(index: Mapping[str, CheckpointEntry], role: Role) -> list[CheckpointEntry]:
