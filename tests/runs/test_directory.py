@@ -12,6 +12,7 @@ import pytest
 from labwright.args.errors import UserError
 from labwright.runs import directory as directory_module
 from labwright.runs.directory import RunDirectory, check_writable, open_run, run_parent
+from labwright.runs.lock import RunLock
 from labwright.runs.log import LogFile
 from labwright.runs.record import RunRecord
 
@@ -193,3 +194,13 @@ def test_every_path_of_the_layout_lies_in_the_directory(tmp_path: Path) -> None:
         "model.safetensors",
         "log.txt",
     ]
+
+
+def test_what_a_run_left_that_was_killed_before_it_had_a_name_is_removed(tmp_path: Path) -> None:
+    killed, begun = (RunDirectory.stage(tmp_path, "mnist") for _ in range(2))
+    for run in (killed, begun):
+        (run.path / "args.yaml").touch()
+        os.utime(run.path, (0, 0))
+    with RunLock.take(begun.path):
+        run = RunDirectory.create(tmp_path, "mnist")
+    assert sorted((tmp_path / "mnist").iterdir()) == sorted([begun.path, run.path])

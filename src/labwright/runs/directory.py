@@ -1,8 +1,11 @@
 """The run directory: where one run keeps everything it leaves."""
 
+import contextlib
 import json
 import os
+import re
 import secrets as random_names
+import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,8 +18,12 @@ from labwright.args.files import load_file, yaml_text
 
 from .command import command_script
 from .durable import DiskError, make_directory, read_jsonl, sync_directory, write_durably
+from .lock import is_locked
 
 _UNPUBLISHED = ".new"
+_STAGED = re.compile(r"\.\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_[0-9a-f]{4}\.new")
+_STALE_SECONDS = 60.0
+"""A run that is being started has its lock long before."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,7 @@ class RunDirectory:
         parent = run_parent(results_dir, experiment_id, results_subdir)
         try:
             make_directory(parent)
+            _sweep_unpublished(parent)
             path = _make_unique_directory(parent)
             sync_directory(parent)
         except OSError as error:
@@ -186,6 +194,16 @@ def _inner_parts(text: str, what: str) -> tuple[str, ...]:
     if not path.parts and what == "experiment id":
         raise UserError("the experiment id is empty")
     return path.parts
+
+
+def _sweep_unpublished(parent: Path) -> None:
+    """Remove what runs left that were killed before they were published; nothing had been computed by then."""
+    with os.scandir(parent) as entries:
+        staged = [Path(entry) for entry in entries if _STAGED.fullmatch(entry.name)]
+    for path in staged:
+        with contextlib.suppress(OSError):  # its run goes on, or somebody else removes it
+            if time.time() - path.stat().st_mtime > _STALE_SECONDS and not is_locked(path):
+                shutil.rmtree(path)
 
 
 def _make_unique_directory(parent: Path) -> Path:
