@@ -265,3 +265,10 @@ def test_registry_of_the_project_is_found_again_without_a_longer_path(
     once = [*sys.path]
     registry_of_project()
     assert sys.path == once and once[:2] == [str(tmp_path / "src"), str(tmp_path)]
+
+
+def test_run_is_continued_with_only_what_changed_given(digits: Callable[..., RunResult], tmp_path: Path) -> None:
+    first = digits(batch_size=20)
+    more = labwright.run("digits", {"resume": str(first.run_dir), "epochs": 3}, experiments=EXPERIMENTS)
+    assert (more.run_dir, more.epochs) == (first.run_dir, 3)
+    assert args_of(more)["batch_size"] == 20

@@ -113,11 +113,13 @@ def launch_of(reading: Reading, config_file: Path, typed: Sequence[str]) -> "Lau
     from labwright.session import OF_THIS_START, Launch, flags_of
 
     flags: list[str] = []
+    # Paths are written out in full: the run may be resumed from another folder.
+    models = reading.models | {"machine": machine_of(reading, config_file.parent)}
     for schema in ("machine", "this run"):
         draft = reading.drafts[schema]
         sources = {name: draft.source_of(name) for name in draft.nodes if name not in OF_THIS_START}
         said = [name for name, source in sources.items() if source.kind != "default"]
-        flags += flags_of(reading.models[schema], [name for name in said if sources[name].label != str(config_file)])
+        flags += flags_of(models[schema], [name for name in said if sources[name].label != str(config_file)])
     nodes = [node for draft in reading.drafts.values() for node in draft.walk() if node.secret]
     secret = {name for node in nodes for name in (node.path, node.name, *node.aliases)}
     return Launch(

@@ -42,7 +42,8 @@ class RunRecord:
         self.path = path
         self.content = content
         self._secrets = tuple(secrets)
-        self._seconds_before: float = content.get("duration_seconds") or 0.0
+        self.seconds_before: float = content.get("duration_seconds") or 0.0
+        """How long the run had taken when it was taken up, as far as it was ended and not killed."""
         self._started = time.monotonic()
 
     @classmethod
@@ -75,7 +76,7 @@ class RunRecord:
         """Say how the run ended, and its last facts: `result`, or `error`."""
         self.content["status"] = status
         self.content["ended_at"] = _now()
-        self.content["duration_seconds"] = round(self._seconds_before + time.monotonic() - self._started, 3)
+        self.content["duration_seconds"] = round(self.seconds_before + time.monotonic() - self._started, 3)
         self.update(**facts)
 
     def _write(self) -> None:

@@ -107,7 +107,7 @@ def build_result(experiment: "BareExperiment[ExperimentArgs]") -> RunResult:
         weights_epoch=epoch,
         val=flat({name: val[name] for name in experiment.splits.val if name in val}, "val"),
         test=flat(experiment.test_metrics, "test"),
-        seconds=round(time.perf_counter() - recorder.started, 3),
+        seconds=round(recorder.record.seconds_before + time.perf_counter() - recorder.started, 3),
         samples_per_second=position.num_samples / position.train_seconds if position.train_seconds else None,
         stopped_early=recorder.stopped_early,
         checkpoints={role: path for role, path in checkpoints.items() if path is not None},
