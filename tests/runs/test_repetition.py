@@ -111,6 +111,20 @@ def test_threads_are_those_of_the_run_and_no_variable_changes_its_settings(
     assert last_words(log) == "unset 3"
 
 
+@pytest.mark.parametrize(
+    ("said", "word"),
+    [
+        ("wrote config.yaml\nrun.py: error: no data\n", "no data"),
+        ("failed: RuntimeError: no; kept in here\nto go on: run.py resume here\n\n", "RuntimeError: no; kept in here"),
+        ("Traceback:\n  x\nKeyError: 1\n", "KeyError: 1"),
+        ("\n", "it said nothing"),
+    ],
+)
+def test_the_line_that_says_why_a_process_ended_is_found(tmp_path: Path, said: str, word: str) -> None:
+    (tmp_path / "log.txt").write_text(said)
+    assert last_words(tmp_path / "log.txt") == word
+
+
 def test_a_process_ends_with_its_block(lab: Path, tmp_path: Path) -> None:
     (lab / "run.py").write_text("import time\ntime.sleep(600)")
     repetition = repeated(make_run(lab), tmp_path)

@@ -1,0 +1,183 @@
+"""Whether a run resumes exactly: a short form of it runs undisturbed, and is killed and resumed, and both must agree.
+
+Compared are every tensor of the last checkpoint and of the weights, what the checkpoint says besides, every fingerprint
+and every history row, bit by bit; only measured times may differ.
+"""
+
+import random
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from labwright.args.errors import UserError
+from labwright.args.wording import listed
+
+from .checkpoints import CheckpointStore
+from .directory import RunDirectory
+from .divergence import compare_runs
+from .durable import strict_json, write_durably
+from .killing import Kill, Killing, KillingFailed, Say
+from .repetition import Repetition, last_words, run_within
+from .snapshot import Snapshot
+from .state_files import compare_states
+
+CERTIFICATE = "certificate.json"
+_STEPS_PER_EPOCH = 8
+_EPOCHS = 2
+_OPTIONS: dict[str, Any] = {"predictions": "none", "checkpoint_every_n_steps": 1, "keep_checkpoints": 2}
+_LEFT_OUT = ("predict_on_train", "probabilities", "batch_histograms", "checkpoint_every_seconds")
+"""Flags that a short form goes without."""
+_PATIENCE_SECONDS = 300.0
+"""A process that needs this and ten times as long as the undisturbed one hangs."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What was compared, and where it differs."""
+
+    num_compared: dict[str, int]
+    differences: list[str]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What it came to."""
+
+    run: str
+    short_form: dict[str, Any]
+    """The arguments that make the run short."""
+    num_steps: int
+    num_epochs: int
+    seed: int
+    kills: list[Kill]
+    num_compared: dict[str, int]
+    differences: list[str]
+    """What is not the same, the cause first where it is known."""
+
+    @property
+    def is_verified(self) -> bool:
+        return any(kill.is_telling for kill in self.kills) and not self.differences
+
+    def headline(self) -> str:
+        """The verdict in a line."""
+        if not self.differences and not self.is_verified:
+            return "not verified: the run trains too fast to be killed within; try again, or with more --kills"
+        unit, total = ("step", self.num_steps) if self.num_steps else ("epoch", self.num_epochs)
+        places = listed(str(kill.step if self.num_steps else kill.epoch) for kill in self.kills)
+        done = f"killed {_count(len(self.kills), 'time')} (after {unit} {places} of {total}) and resumed"
+        if self.differences:
+            return f"not verified: {done if self.kills else 'started again'}, the run is not the same"
+        what = ", ".join(_count(number, name) for name, number in self.num_compared.items())
+        return f"verified: {done}, the run ends bit-identical ({what})"
+
+    def lines(self) -> list[str]:
+        """The verdict, and what differs."""
+        return [self.headline(), *(f"  {line}" for line in self.differences)]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"verified": self.is_verified, "verdict": self.headline(), **asdict(self)}
+
+
+def verify_run(repetition: Repetition, folder: Path, *, num_kills: int, seed: int, say: Say) -> Verification:
+    """Do all that in `folder`, and write the certificate into the run's directory.
+
+    Raises:
+        UserError: the run cannot be repeated at all.
+    """
+    log, started = folder / "log.txt", time.monotonic()
+    short_form, whole = _run_undisturbed(repetition, folder / "undisturbed", log)
+    seconds = time.monotonic() - started
+    num_steps, num_epochs = (max((row[name] for row in whole.history()), default=0) for name in ("step", "epoch"))
+    say(f"undisturbed: {_count(num_epochs, 'epoch')}, {_count(num_steps, 'step')}, in {seconds:.1f} s")
+    killing = Killing(repetition, short_form | _OPTIONS, _LEFT_OUT, log, _PATIENCE_SECONDS + 10 * seconds, say)
+    try:
+        agreement = _compare(whole, killing.run(folder, whole, num_kills, random.Random(seed)))
+    except KillingFailed as failure:
+        agreement = Agreement({}, [str(failure)])
+    verification = Verification(
+        repetition.run.path.name,
+        short_form,
+        num_steps,
+        num_epochs,
+        seed,
+        killing.kills,
+        agreement.num_compared,
+        agreement.differences,
+    )
+    _certify(repetition, whole, verification)
+    return verification
+
+
+def _run_undisturbed(repetition: Repetition, results: Path, log: Path) -> tuple[dict[str, Any], RunDirectory]:
+    """The shortest form that the experiment takes, and the run of it."""
+    name, code = repetition.run.path.name, 0
+    for short_form in _short_forms(repetition.run.args()):
+        command = repetition.begin_command(results, short_form | _OPTIONS, without=_LEFT_OUT)
+        with repetition.process(command, log) as process:
+            code = process.wait()
+        if code == 0:
+            return short_form, run_within(results)
+        if code != 2:  # 2: refused, and may be taken in a longer form
+            break
+    raise UserError(f"{name}: a short form of it ends with exit code {code}: {last_words(log)}")
+
+
+def _short_forms(args: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Arguments that make a run short, the shortest first: not every experiment takes them all."""
+    all_epochs = args.get("epochs", _EPOCHS)
+    if all_epochs == 0:
+        raise UserError("a run of 0 epochs trains nothing: there is nothing to resume")
+    window = args.get("batch_size", 1) * args.get("accumulate_batches", 1)
+    num_samples = _STEPS_PER_EPOCH * window - window // 2  # a last batch that is smaller is the harder case
+    num_samples = min(num_samples, args.get("limit_train_samples") or num_samples)
+    for epochs in dict.fromkeys((min(all_epochs, _EPOCHS), all_epochs)):
+        yield {"epochs": epochs, "limit_train_samples": num_samples}
+        yield {"epochs": epochs}
+
+
+def _compare(whole: RunDirectory, killed: RunDirectory) -> Agreement:
+    divergence = compare_runs(whole, killed)
+    counts = {"history row": len(whole.history())}
+    differences: list[str] = []
+    if divergence.num_steps[0]:
+        counts = {"fingerprint": divergence.num_steps[0], **counts}
+    if divergence.difference is not None:
+        differences.append(divergence.headline())
+    if divergence.history is not None:
+        place, names = divergence.history, listed(divergence.history.values, 5) or "there in one of both only"
+        differences.append(f"history: first in epoch {place.epoch}, {place.split} ({names})")
+    pairs = {
+        "the last checkpoint": (_checkpoint_path(whole), _checkpoint_path(killed)),
+        "model.safetensors": (whole.model_path, killed.model_path),
+    }
+    for name, paths in pairs.items():
+        existing = [path for path in paths if path is not None and path.is_file()]
+        if len(existing) == 1:
+            differences.append(f"{name}: only one of both has it")
+        elif existing:
+            found = compare_states(*existing)
+            counts[f"{'tensor' if found.num_tensors else 'value'} of {name}"] = found.num_tensors or found.num_values
+            if found.differing:
+                differences.append(f"{name}: {listed(found.differing, 5)}")
+    return Agreement(counts, differences)
+
+
+def _certify(repetition: Repetition, whole: RunDirectory, verification: Verification) -> None:
+    """Write down what was found, with what, by which code."""
+    record, snapshot = whole.record(), Snapshot.of(repetition.run.record())
+    code = {"snapshot": snapshot.commit, "tree": snapshot.tree} if snapshot else {"git": repetition.code_now()}
+    facts = {name: record.get(name) for name in ("started_at", "device", "host", "versions")}
+    content = verification.to_json() | {"code": code} | facts
+    write_durably(repetition.run.path / CERTIFICATE, strict_json(content, indent=2) + b"\n")
+
+
+def _checkpoint_path(run: RunDirectory) -> Path | None:
+    return CheckpointStore(run.checkpoints_path).path_of("last")
+
+
+def _count(number: int, noun: str) -> str:
+    """`3 steps`, `1 tensor of the file`."""
+    first, space, rest = noun.partition(" of ")
+    return f"{number:,} {first}{'s' * (number != 1)}{space}{rest}"
