@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from labwright.datasets import Dataset, Splits
     from labwright.runs import RunDirectory
     from labwright.runs.terminal import Terminal
-    from labwright.session import Launch, Predictions, Recorder, RunResult
+    from labwright.session import Launch, Predictions, Preflight, Recorder, RunResult
     from labwright.trackers import Tracker
     from labwright.train import BestTracker, EarlyStopping, Position
 
@@ -82,6 +82,18 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
         from labwright.session import run_session
 
         return run_session(cast("BareExperiment[ExperimentArgs]", self), options or RunOptions(), terminal, launch)
+
+    def preflight(self, options: RunOptions | None = None) -> "Preflight":
+        """Whether a run with these options would end well, and what it would take; every part of it is tried once.
+
+        Nothing is left behind.
+
+        Raises:
+            UserError: what `run` would refuse before it begins.
+        """
+        from labwright.session import run_preflight
+
+        return run_preflight(cast("BareExperiment[ExperimentArgs]", self), options or RunOptions())
 
     @property
     def result(self) -> "RunResult":

@@ -181,11 +181,16 @@ def _experiment(
 
 
 def _run(reading: Reading, config_file: Path, words: list[str], prog: str) -> None:
+    from labwright.runs.durable import strict_json
     from labwright.runs.terminal import Terminal
 
     args = cast(Any, reading.models["experiment"])
     options = cast(RunOptions, reading.models["this run"])
     experiment = args.build(machine_of(reading, config_file.parent))
+    if options.preflight:
+        report = experiment.preflight(options)
+        print(strict_json(report.to_json()).decode() if options.as_json else report.text())
+        raise SystemExit(0 if report.ends_well else 1)
     terminal = Terminal(sys.stderr, quiet=options.quiet)
     launch = launch_of(reading, config_file, [prog, *words])
     result = _finish(lambda: experiment.run(options, terminal=terminal, launch=launch), terminal)

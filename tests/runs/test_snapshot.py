@@ -210,6 +210,43 @@ class TestWhatIsLeftOut:
         with pytest.raises(subprocess.CalledProcessError):
             read(repository, object_id(b"hunter2", snapshot.commit))
 
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("config.yaml", "results_dir: results\nwandb_api_key: hunter2hunter2  # mine\n"),
+            ("presets/large.json", '{"wandb-api-key" : "hunter2hunter2"}'),
+            ("mail.toml", "[mail]\nPassword = 'hunter2hunter2'\n"),
+        ],
+    )
+    def test_settings_with_a_key_in_them_never_reach_git(self, repository: Path, name: str, text: str) -> None:
+        (repository / name).parent.mkdir(exist_ok=True)
+        (repository / name).write_text("epochs: 1\n")
+        git(repository, "add", name)
+        git(repository, "commit", "--message=settings")
+        (repository / name).write_text(text)
+        (repository / f"untracked-{Path(name).name}").write_text(text)
+        snapshot = taken(repository)
+        assert kept(repository, snapshot)[name][1] == b"epochs: 1\n"
+        assert reasons(snapshot) == {
+            name: "may hold a secret; kept as committed",
+            f"untracked-{Path(name).name}": "may hold a secret",
+        }
+        with pytest.raises(subprocess.CalledProcessError):
+            read(repository, object_id(text.encode(), snapshot.commit))
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "wandb_api_key:\nwandb_project: digits-of-mine\n",
+            "wandb_api_key: null  # from wandb.ai/authorize\n",
+            "wandb_api_key: ${WANDB_API_KEY}\n",
+            'tokens: 123456789\npad_token: "<padding>"\nkey: val/accuracy\n',
+        ],
+    )
+    def test_settings_without_one_are_kept(self, repository: Path, text: str) -> None:
+        (repository / "config.yaml").write_text(text)
+        assert kept(repository, taken(repository))["config.yaml"][1] == text.encode()
+
     def test_code_that_is_about_secrets_is_code(self, repository: Path) -> None:
         for name in ("secrets.py", "environment.yaml", "tokenizer.py", "keys.py", "config.yaml"):
             (repository / name).write_text(name)

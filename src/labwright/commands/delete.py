@@ -10,12 +10,13 @@ from labwright.runs.directory import RunDirectory
 from labwright.runs.find import MEANINGS, find_runs
 from labwright.runs.index import RUN_ID, as_it_is_now
 from labwright.runs.lock import RunLock, is_locked
+from labwright.runs.sizes import bytes_text
 from labwright.runs.snapshot import Snapshot, drop_snapshot
 from labwright.runs.summary import RunSummary, summarize
 
 from .base import Project, confirmed
 from .show import size_of
-from .table import bytes_text, print_table
+from .table import print_table
 
 
 def add_flags(parser: ArgumentParser) -> None:

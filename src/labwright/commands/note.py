@@ -4,8 +4,10 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 
 from labwright.args.wording import one_line
+from labwright.runs import redact_text
 from labwright.runs.find import MEANINGS, find_run
 from labwright.runs.notes import read_notes, write_notes
+from labwright.session.secrets import secrets_of
 
 from .base import Project
 
@@ -16,10 +18,11 @@ def add_flags(parser: ArgumentParser) -> None:
 
 
 def run(given: Namespace, project: Project) -> None:
-    """Replace the note if there is a text, and print the note there is now."""
+    """Replace the note if there is a text, without the machine's secrets, and print the note there is now."""
     found = find_run(given.run, project.results_dir)
     notes = read_notes(found)
     if given.text:
-        notes = replace(notes, note=" ".join(given.text).strip() or None)
+        text = redact_text(" ".join(given.text).strip(), secrets_of(project.machine))
+        notes = replace(notes, note=text or None)
         write_notes(found, notes)
     print(f"{found.path.name}: {one_line(notes.note or 'no note', 1000)}")

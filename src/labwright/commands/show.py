@@ -14,12 +14,13 @@ from labwright.runs.durable import strict_json
 from labwright.runs.find import MEANINGS, find_run
 from labwright.runs.history import History, split_metric_name
 from labwright.runs.index import as_it_is_now, read_index
+from labwright.runs.sizes import bytes_text
 from labwright.runs.summary import DAMAGED, RunSummary, lower_is_better, section, summarize
 
 from .base import Project
 from .runs import duration_text, facts_of
 from .sparkline import sparkline
-from .table import bytes_text, number_text, print_table
+from .table import number_text, print_table
 
 Facts = dict[str, str]
 

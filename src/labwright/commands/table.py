@@ -54,15 +54,6 @@ def number_text(value: float) -> str:
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.3g}"
 
 
-def bytes_text(size: float) -> str:
-    """`1.2 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:,.3g} TB"
-
-
 def display_width(text: str) -> int:
     """How many columns of a terminal `text` takes."""
     return len(text) if text.isascii() else sum(map(_character_width, text))

@@ -4,9 +4,11 @@ from argparse import ArgumentParser, Namespace
 
 from labwright.args.errors import UserError
 from labwright.args.wording import quoted
+from labwright.runs import redact_text
 from labwright.runs.find import MEANINGS, find_run
 from labwright.runs.notes import read_notes, write_notes
 from labwright.runs.summary import summarize
+from labwright.session.secrets import secrets_of
 
 from .base import Project
 
@@ -18,7 +20,7 @@ def add_flags(parser: ArgumentParser) -> None:
 
 
 def run(given: Namespace, project: Project) -> None:
-    """Change the tags, and print those that there are now."""
+    """Change the tags, without the machine's secrets, and print those that there are now."""
     found = find_run(given.run, project.results_dir)
     notes = read_notes(found)
     tags = summarize(found.path).tags
@@ -28,7 +30,8 @@ def run(given: Namespace, project: Project) -> None:
     both = set(given.words) & set(given.remove)
     if both:
         raise UserError(f"tag: {', '.join(sorted(both))}: to be added and removed; leave one out")
-    changed = notes.with_tags(given.words, given.remove)
+    secrets = secrets_of(project.machine)
+    changed = notes.with_tags([redact_text(word, secrets) for word in given.words], given.remove)
     if changed != notes:
         write_notes(found, changed)
     print(f"{found.path.name}: {', '.join(summarize(found.path).tags) or 'no tags'}")

@@ -1,5 +1,7 @@
 """Amounts as people say them."""
 
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+
 
 def bytes_text(size: float) -> str:
     """`1.2 MB`."""
@@ -11,11 +13,11 @@ def bytes_text(size: float) -> str:
 
 
 def seconds_text(seconds: float) -> str:
-    """`2 h 10 min`: the two largest units of a time that lies ahead; below a minute `12 s`, or `0.25 s`."""
+    """`2 h 10 min`: a time that lies ahead, in its two largest units; below a minute `12 s`, or `0.25 s`."""
     if seconds < 59.5:
         return f"{seconds:.2g} s" if seconds < 9.5 else f"{seconds:.0f} s"
-    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-    at = next(index for index, (_, size) in enumerate(units) if seconds >= size) if seconds >= 60 else 2
-    (large, size), (small, part) = units[at], units[min(at + 1, len(units) - 1)]
-    count, rest = divmod(round(seconds / part), size // part)
-    return f"{count} {large} {rest} {small}" if rest else f"{count} {large}"
+    for (unit, size), (smaller, part) in zip(_UNITS, _UNITS[1:], strict=False):
+        count, rest = divmod(round(seconds / part), size // part)
+        if count:
+            return f"{count} {unit} {rest} {smaller}" if rest else f"{count} {unit}"
+    raise AssertionError(seconds)

@@ -1,7 +1,8 @@
 """The exact code of a run: a commit under `refs/labwright/<run id>` that holds the working tree, byte for byte.
 
     tracked files            as they are now: changed, deleted, executable, links, submodules by their commit
-    untracked, not ignored   too; but no data (by size), secrets, other repositories, environments, run directories
+    untracked, not ignored   too; but no data (by size), secrets (by name, and settings with a key), other repositories,
+                             environments, run directories
     the user's               branch, index, stash, files and configuration are only read
 
 Bytes are stored as they lie in the working tree: no clean filter (LFS), no line-ending conversion is applied, neither
@@ -39,6 +40,13 @@ _SECRET_NAMES = (
     *(".aws", ".ssh", ".gnupg", ".dockercfg", "kaggle.json", "secret.*ml", "secrets.*ml", "secret*.json"),
 )
 _SECRET_NAME = re.compile("|".join(map(translate, _SECRET_NAMES)), re.IGNORECASE)
+_SETTINGS = (".yaml", ".yml", ".json", ".toml", ".ini", ".cfg")
+_SECRET_SETTING = re.compile(
+    rb"""(?:(?:api|access|auth|private|secret)[_-]?(?:key|token)|password|passphrase)["']?[ \t]*[:=][ \t]*"""
+    rb"""["']?[^\s"'#,{}\[\]]{8,}""",
+    re.IGNORECASE,
+)
+"""A key with a value long enough to be one, as config.yaml and presets may hold it."""
 _CONVERTING = frozenset({"text", "crlf", "eol", "filter", "ident", "working-tree-encoding"})
 """The git attributes with which a file in the working tree may differ from the one in the repository."""
 LINK, SUBMODULE, FILE, PROGRAM = "120000", "160000", "100644", "100755"
@@ -361,6 +369,8 @@ def _read_files(repository: Repository, tree: _WorkingTree, paths: Iterable[str]
                 content = _content(os.path.join(repository.top, path), about)
             except OSError as error:
                 reason = f"cannot be read: {error.strerror}"
+        if content is not None and path.endswith(_SETTINGS) and _SECRET_SETTING.search(content):
+            content, reason = None, "may hold a secret"
         if content is None:
             tree.skipped[path] = f"{reason}{'; kept as committed' * (path in tree.entries)}"
             continue

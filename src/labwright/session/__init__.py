@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .predictions import plot_predictions as plot_predictions
     from .predictions import predict as predict
     from .predictions import recorded_threshold as recorded_threshold
+    from .preflight import Preflight as Preflight
+    from .preflight import run_preflight as run_preflight
     from .recorder import Recorder as Recorder
     from .result import RunResult as RunResult
     from .result import build_result as build_result
@@ -36,6 +38,7 @@ else:
             "Launch": ".launch",
             "OF_THIS_START": ".launch",
             "Predictions": ".predictions",
+            "Preflight": ".preflight",
             "Recorder": ".recorder",
             "RunResult": ".result",
             "StopRequest": ".signals",
@@ -53,6 +56,7 @@ else:
             "plot_predictions": ".predictions",
             "predict": ".predictions",
             "recorded_threshold": ".predictions",
+            "run_preflight": ".preflight",
             "run_session": ".run",
             "run_state": ".state",
             "run_stages": ".run",

@@ -12,6 +12,7 @@ from .code import finished_twin, warnings_of_changed_code
 from .earlier import Earlier, begin_child, check_data, check_epochs, differences_of_environment, open_earlier
 from .launch import Launch
 from .predictions import Predictions, write_predictions
+from .preflight import quick_preflight
 from .prepare import prepare
 from .recorder import Recorder
 from .result import RunResult, flat
@@ -28,6 +29,8 @@ def run_session(
     launch: Launch | None = None,
 ) -> RunResult:
     """Run `experiment` and leave its run directory; see `BareExperiment.run`."""
+    if options.preflight:
+        raise UserError("--preflight is no run; call the experiment's preflight() for what it says")
     terminal, launch = terminal or Terminal(), launch or Launch()
     started, stop = time.perf_counter(), StopRequest()
     with stop.listening(), ExitStack() as stack:
@@ -47,6 +50,8 @@ def run_session(
         if twin is not None and earlier is None:
             terminal.line(f"already trained as {twin.path.name}; --force trains again")
             return RunResult.from_json(twin.record()["result"], twin.path)
+        if earlier is None:
+            quick_preflight(experiment, terminal)
         trackers = [] if options.debug else experiment.build_trackers(options, terminal.warn)
         num_rows = _return_to(experiment, earlier)
         experiment.warnings += warnings_of_changed_code(experiment, earlier.directory if earlier else None, launch)
@@ -149,10 +154,10 @@ def _draw(experiment: "BareExperiment[ExperimentArgs]") -> None:
     if recorder.history.rows and experiment.options.stage == "train":
         recorder.draw("history.png", recorder.draw_history)
     if experiment.options.stage == "predict":  # the one thing that was asked for: an error is an error
-        predictions = _predict(experiment)
+        predictions = predict_wanted(experiment)
         experiment.prediction_files = write_predictions(experiment, predictions)
     else:
-        predictions = recorder.draw("predicting", lambda: _predict(experiment)) or {}
+        predictions = recorder.draw("predicting", lambda: predict_wanted(experiment)) or {}
         written = recorder.draw("predictions/", lambda: write_predictions(experiment, predictions))
         experiment.prediction_files = written or {}
     drawn = recorder.draw("the pictures", lambda: experiment.plot(recorder.directory, predictions)) or []
@@ -161,7 +166,7 @@ def _draw(experiment: "BareExperiment[ExperimentArgs]") -> None:
     experiment.plots += [path for path in [recorder.directory.plot_path, *drawn] if path.is_file()]
 
 
-def _predict(experiment: "BareExperiment[ExperimentArgs]") -> dict[str, Predictions]:
+def predict_wanted(experiment: "BareExperiment[ExperimentArgs]") -> dict[str, Predictions]:
     """Predictions of the test sets, else the validation sets; of all, or of the training sets too, where asked for."""
     splits, options = experiment.splits, experiment.options
     names = [*(splits.test or splits.val)]

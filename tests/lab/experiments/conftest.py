@@ -1,10 +1,13 @@
-"""A command line in a Python that has no torch."""
+"""What experiments are tried with: a Python that has no torch, a Fashion-MNIST that is noise."""
 
+import gzip
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 RUN_PY = Path(__file__).parents[3] / "run.py"
@@ -34,3 +37,17 @@ def run_without_torch(tmp_path: Path) -> Callable[..., Path]:
         return record.parent
 
     return run
+
+
+@pytest.fixture
+def noise_for_fashion_mnist(tmp_path: Path) -> None:
+    """The four files of a Fashion-MNIST that is noise, where the experiment looks for them."""
+    folder = tmp_path / "cache" / "fashion_mnist"
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for prefix, count in (("train", 300), ("t10k", 60)):
+        labels, images = np.arange(count) % 10, rng.integers(256, size=(count, 28, 28))
+        for kind, array in (("labels-idx1", labels), ("images-idx3", images)):
+            header = struct.pack(f">I{array.ndim}I", 2048 + array.ndim, *array.shape)
+            content = header + array.astype(np.uint8).tobytes()
+            (folder / f"{prefix}-{kind}-ubyte.gz").write_bytes(gzip.compress(content, mtime=0))

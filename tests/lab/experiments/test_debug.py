@@ -1,12 +1,8 @@
 """`--debug` tries every experiment of the lab from its data to its pictures."""
 
-import gzip
-import struct
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from matplotlib.image import imread
 
@@ -17,20 +13,6 @@ SOURCES = {"mnist": ["--dataset.source=digits"]}
 IDS = [pytest.param(name, marks=[pytest.mark.slow] * (name == "jax_mlp")) for name in EXPERIMENTS]
 SMALLEST_PICTURE = 5_000
 """Bytes; axes without anything in them come to less."""
-
-
-@pytest.fixture
-def noise_for_fashion_mnist(tmp_path: Path) -> None:
-    """The four files of a Fashion-MNIST that is noise, where the experiment looks for them."""
-    folder = tmp_path / "cache" / "fashion_mnist"
-    folder.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for prefix, count in (("train", 300), ("t10k", 60)):
-        labels, images = np.arange(count) % 10, rng.integers(256, size=(count, 28, 28))
-        for kind, array in (("labels-idx1", labels), ("images-idx3", images)):
-            header = struct.pack(f">I{array.ndim}I", 2048 + array.ndim, *array.shape)
-            content = header + array.astype(np.uint8).tobytes()
-            (folder / f"{prefix}-{kind}-ubyte.gz").write_bytes(gzip.compress(content, mtime=0))
 
 
 @pytest.mark.usefixtures("noise_for_fashion_mnist")

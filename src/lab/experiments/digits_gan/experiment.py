@@ -34,6 +34,10 @@ class DigitsGan(Experiment[DigitsGanArgs]):
     samples_by_epoch: dict[int, np.ndarray]
     """What the generator made of the same noise after each epoch."""
 
+    def build_parts(self) -> None:
+        super().build_parts()
+        self.samples_by_epoch = {}
+
     def build_datasets(self) -> Splits:
         return in_unit_range(super().build_datasets())
 
@@ -83,12 +87,18 @@ class DigitsGan(Experiment[DigitsGanArgs]):
         generator = torch.Generator().manual_seed(derive_seed(self.args.seed, *purpose))
         return torch.randn(num_samples, self.args.noise_size, generator=generator).to(self.device)
 
-    def on_experiment_start(self) -> None:
-        self.samples_by_epoch = {}
-
     def on_epoch_end(self) -> None:
         with self.averaged_model():
             self.samples_by_epoch[self.epoch] = self.make_samples()
+
+    def state_dict(self) -> dict[str, Any]:
+        """With the samples, so that a run that is resumed draws them all."""
+        samples = {epoch: torch.from_numpy(made) for epoch, made in self.samples_by_epoch.items()}
+        return super().state_dict() | {"samples_by_epoch": samples}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        super().load_state_dict(state)
+        self.samples_by_epoch = {epoch: made.numpy() for epoch, made in state["samples_by_epoch"].items()}
 
     def make_samples(self) -> np.ndarray:
         """Digits of noise that is always the same."""

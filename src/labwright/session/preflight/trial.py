@@ -1,36 +1,24 @@
 """A few batches of a PyTorch experiment, before its run begins: by its own methods, and without a trace."""
 
-import copy
 import math
-import random
 import time
 import warnings
-from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-import numpy as np
 import torch
 
 from labwright.args import ExperimentArgs
-from labwright.train import NonFiniteLoss, Position, TrainLoop, derive_seed, rng_state, set_rng_state
+from labwright.train import NonFiniteLoss, Position, derive_seed, set_rng_state
+
+from .rehearsal import difference, put_back, save_state, work_on_copies
 
 if TYPE_CHECKING:
-    from labwright.bare import BareExperiment
     from labwright.experiment import Experiment
-
-_MOST_ELEMENTS = 10**6
-"""Larger tensors are not copied in case the experiment changes them."""
-
-
-def can_be_tried(experiment: "BareExperiment[ExperimentArgs]") -> bool:
-    """Whether its batches go the usual way, so that single ones can be taken."""
-    kind = type(experiment)
-    usual = (kind.run_dataset is TrainLoop.run_dataset, kind.run_batch is TrainLoop.run_batch)
-    return isinstance(experiment, TrainLoop) and all(usual)
 
 
 @dataclass
@@ -77,7 +65,8 @@ def take_steps(
 
 def _train_on(experiment: "Experiment[ExperimentArgs]", batch: Any) -> list[float]:
     """The batch's loss, if it closes a step."""
-    experiment.batch, experiment.batch_metrics = experiment.prepare_batch(batch, training=True), {}
+    experiment.batch_metrics = {}
+    experiment.batch = experiment.prepare_batch(batch, training=True)
     loss = experiment.train_batch(experiment.batch)
     if not experiment.stepper.closes_window:
         return []
@@ -89,21 +78,28 @@ def _train_on(experiment: "Experiment[ExperimentArgs]", batch: Any) -> list[floa
     return [value]
 
 
-def evaluate_batches(
-    experiment: "Experiment[ExperimentArgs]", name: str, num_batches: int = 2
-) -> tuple[dict[str, float], float]:
-    """The metrics of the first batches of a set, and the seconds that the last of them took."""
+class Evaluated(NamedTuple):
+    """What a few batches that are not trained on came to."""
+
+    metrics: dict[str, float]
+    seconds_per_batch: float
+    """Of the last: the first sets things up."""
+
+
+def evaluate_batches(experiment: "Experiment[ExperimentArgs]", name: str, num_batches: int) -> Evaluated:
+    """The metrics of the first batches of a set."""
     loader, meter, seconds = _begin_pass(experiment, name, 1), experiment.new_meter(), 0.0
     with torch.inference_mode(), experiment.averaged_model():
         experiment.model.eval()
         started = time.perf_counter()
         for batch in islice(loader, num_batches):
-            experiment.batch, experiment.batch_metrics = experiment.prepare_batch(batch, training=False), {}
+            experiment.batch_metrics = {}
+            experiment.batch = experiment.prepare_batch(batch, training=False)
             loss = experiment.eval_batch(experiment.batch)
             meter.update(loss, experiment.batch)
             float(loss.value)  # waits for the device
             seconds, started = time.perf_counter() - started, time.perf_counter()
-    return meter.compute(), seconds
+    return Evaluated(meter.compute(), seconds)
 
 
 def _begin_pass(experiment: "Experiment[ExperimentArgs]", name: str, epoch: int) -> Any:
@@ -113,6 +109,38 @@ def _begin_pass(experiment: "Experiment[ExperimentArgs]", name: str, epoch: int)
     experiment.dataset_name, experiment.dataset = name, experiment.loaders[name]
     experiment.dataset_metrics, experiment.epoch_metrics = {}, {}
     return experiment.dataset
+
+
+def difference_of_resumed(
+    experiment: "Experiment[ExperimentArgs]",
+    checkpoint: Path,
+    *,
+    num_steps: int,
+    build_anew: Callable[[], None] = lambda: None,
+) -> str | None:
+    """What differs first between the steps after `checkpoint`, just made, and the same after a return to it."""
+
+    def go_on(file: str) -> Path:
+        steps = take_steps(
+            experiment, next(iter(experiment.splits.train)), epoch=2, num_steps=num_steps, keep_batches=True
+        )
+        return save_state(experiment, checkpoint.with_name(file), batches=steps.batches, losses=steps.losses)
+
+    uninterrupted = go_on("uninterrupted")
+    build_anew()
+    experiment.resume_from(checkpoint)
+    return difference(uninterrupted, go_on("resumed"))
+
+
+def is_rounding(experiment: "Experiment[ExperimentArgs]", where: str) -> bool:
+    """Whether a difference there may be one of sums in another order, which accelerators take the liberty of."""
+    return experiment.device.type != "cpu" and not where.startswith(("batches", "rng"))
+
+
+def return_to(experiment: "Experiment[ExperimentArgs]", path: Path) -> None:
+    """Bring parts and random numbers to where `save_state` found them."""
+    experiment.load_state_dict(experiment.decode_state(path))
+    set_rng_state(experiment.rng_before)
 
 
 @contextmanager
@@ -134,54 +162,22 @@ def watched_gradients(experiment: "Experiment[ExperimentArgs]") -> Iterator[set[
 
 @contextmanager
 def left_as_it_was(experiment: "Experiment[ExperimentArgs]") -> Iterator[None]:
-    """Undoes what the block does to attributes, gradients, modes, workers and random numbers; not to the parts' state.
-
-    Within, the experiment has copies of what is small and can change.
-    """
-    before, rng = dict(vars(experiment)), rng_state()
+    """Undoes what the block does to attributes, gradients and modes; the parts' state is for `return_to`."""
+    before = dict(vars(experiment))
     parameters, modules = list(experiment.model.parameters()), list(experiment.model.modules())
     gradients, modes = [each.grad for each in parameters], [each.training for each in modules]
-    vars(experiment).update({name: _working_copy(value) for name, value in before.items()})
-    for name in ("artifacts", "best", "early_stopping"):
-        setattr(experiment, name, copy.deepcopy(getattr(experiment, name)))
-    experiment.position, experiment.hooks = Position(), ()
+    work_on_copies(experiment)
+    experiment.position = Position()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # those of the run itself are to be seen, once each
             yield
     finally:
-        close_workers(experiment)
-        vars(experiment).clear()
-        vars(experiment).update(before)
+        put_back(experiment, before)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         for module, mode in zip(modules, modes, strict=True):
             module.training = mode
-        set_rng_state(rng)
-
-
-def close_workers(experiment: "BareExperiment[ExperimentArgs]") -> None:
-    """End the worker processes of all loaders: what their datasets remember goes with them."""
-    for loader in experiment.loaders.values():
-        if hasattr(loader, "close"):
-            loader.close()
-
-
-def _working_copy(value: Any) -> Any:
-    """A copy of what holds numbers or counts them; parts, data and all else as it is."""
-    if isinstance(value, dict | list | deque):
-        twin = copy.copy(value)
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            twin[key] = _working_copy(item)
-        return twin
-    if isinstance(value, torch.Generator):
-        return value.clone_state()
-    if isinstance(value, torch.Tensor) and not value.requires_grad and value.numel() <= _MOST_ELEMENTS:
-        return value.clone()
-    is_small_array = isinstance(value, np.ndarray) and value.size <= _MOST_ELEMENTS
-    if is_small_array or isinstance(value, set | random.Random | np.random.Generator | np.random.RandomState):
-        return copy.deepcopy(value)
-    return value
 
 
 def _kept(value: Any) -> Any:

@@ -45,7 +45,7 @@ class Estimate:
             None if self.disk_bytes is None else f"{bytes_text(self.disk_bytes)} disk in all",
         ]
         known = ", ".join(fact for fact in facts if fact is not None)
-        return f"{known} ({bytes_text(self.free_bytes)} free)".lstrip()
+        return f"{known or 'unknown'} ({bytes_text(self.free_bytes)} free)"
 
 
 def estimate(
@@ -53,22 +53,20 @@ def estimate(
     folder: Path,
     seconds_per_batch: Mapping[str, float],
     *,
-    checkpoint: Path | None = None,
-    model_bytes: int = 0,
+    checkpoint_bytes: int | None = None,
     other_bytes: int = 0,
     seconds_per_checkpoint: float = 0.0,
 ) -> Estimate:
-    """What the run will take; `seconds_per_batch` is by dataset, `checkpoint` one of the run, `folder` on its disk."""
-    size = None if checkpoint is None else checkpoint.stat().st_size
+    """What the run will take; `seconds_per_batch` is by dataset, `folder` on the disk of the results."""
     options = experiment.options
-    disk = model_bytes + other_bytes + num_training_batches(experiment) // options.log_every_n_steps * _BYTES_PER_STEP_ROW
-    if size is not None:
-        disk += size * (options.keep_checkpoints + options.keep_best + 1)
+    num_rows = num_training_batches(experiment) // options.log_every_n_steps
+    kept = (checkpoint_bytes or 0) * (options.keep_checkpoints + options.keep_best + 1)
+    disk = kept + other_bytes + num_rows * _BYTES_PER_STEP_ROW
     return Estimate(
         seconds_in_all(experiment, seconds_per_batch, seconds_per_checkpoint) if seconds_per_batch else None,
         experiment.memory(),
-        size,
-        disk,
+        checkpoint_bytes,
+        disk or None,
         shutil.disk_usage(folder).free,
     )
 
@@ -76,6 +74,12 @@ def estimate(
 def num_batches(loader: Any) -> int | None:
     """How many batches a loader gives; None where it does not say."""
     return len(loader) if hasattr(loader, "__len__") else None
+
+
+def num_steps_per_epoch(experiment: "BareExperiment[ExperimentArgs]") -> int:
+    """Optimizer steps of an epoch; 0 where a loader does not say."""
+    size = experiment.args.accumulate_batches
+    return sum(-(-(num_batches(experiment.loaders[name]) or 0) // size) for name in experiment.splits.train)
 
 
 def num_training_batches(experiment: "BareExperiment[ExperimentArgs]") -> int:
