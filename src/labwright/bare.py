@@ -45,6 +45,14 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
     """How far the epoch in hand has come, for a checkpoint within it; None at an epoch's end."""
     interrupted: dict[str, Any] | None = None
     """The progress of the checkpoint that the run was taken up from, until it has been gone on from."""
+    is_taken_up: bool = False
+    """Whether the state comes from a checkpoint of this run: `from_checkpoint` was where it began."""
+    is_over: bool = False
+    """Whether the training was told to stop, by patience or by `stop`, when its last epoch was kept."""
+    is_aside: bool = False
+    """Whether a pass in hand is none of an epoch's, but one of `evaluate`."""
+    _taken_up: tuple[dict[str, Any], dict[str, int]] | None = None
+    _num_batches: int = 0
     best: "BestTracker"
     best_metric: tuple[str, bool] | None
     """Full name of the metric that decides which epoch is best, and whether lower is better; None: nothing decides."""
@@ -185,7 +193,7 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
 
     def batches(self, dataset: Any) -> Iterable[Any]:
         """The batches of a dataset, their progress shown."""
-        limited = islice(dataset, DEBUG_BATCHES) if self.options.debug else dataset
+        limited = islice(dataset, DEBUG_BATCHES - self._num_batches) if self.options.debug else dataset
         num_batches = len(dataset) if hasattr(dataset, "__len__") else None
         if num_batches is not None and self.options.debug:
             num_batches = min(num_batches, DEBUG_BATCHES)
@@ -193,11 +201,13 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
 
     def between_batches(self) -> None:
         """End here if a signal asked for it: at the latest checkpoint the run can be taken up again."""
-        self.recorder.stop.raise_if_asked()
+        if not self.is_aside:
+            self.recorder.stop.raise_if_asked()
 
     def between_epochs(self) -> None:
-        """Keep the state that the epoch left."""
+        """Keep the state that the epoch left, and end here if a signal asked for it."""
         self.recorder.keeper.end_epoch()
+        self.recorder.stop.raise_if_asked()
 
     def run_experiment(self) -> None:
         """Train, return to the best epoch, test, keep the model, predict and draw, as far as the mode asks for it."""
@@ -208,7 +218,7 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
     def train(self) -> None:
         """All epochs, or those up to an early stop; of a run that is taken up, those that are left."""
         self.experiment_metrics |= self.recorder.metrics_by_epoch()
-        if self.early_stopping is not None and self.early_stopping.should_stop:
+        if self.is_over or (self.early_stopping is not None and self.early_stopping.should_stop):
             return
         super().run_experiment()
 
@@ -241,10 +251,14 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
     def evaluate(self, names: Iterable[str]) -> dict[str, dict[str, float]]:
         """The metrics of these datasets, with everything as it is now; a stop ends it after the dataset in hand."""
         results: dict[str, dict[str, float]] = {}
-        for name in names:
-            results[name] = self.pass_over(name, self.loaders[name])
-            if self.is_stopped("epoch"):
-                break
+        self.is_aside = True
+        try:
+            for name in names:
+                results[name] = self.pass_over(name, self.loaders[name])
+                if self.is_stopped("epoch"):
+                    break
+        finally:
+            self.is_aside = False
         self._stopped_at = NOT_STOPPED
         return results
 
@@ -316,7 +330,17 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
         if run is None:
             raise UserError(f"{path} does not say how far its run had come: an older version wrote it; start a new run")
         self.load_state_dict(state)
-        return load_run_state(cast("BareExperiment[ExperimentArgs]", self), run)
+        num_rows = load_run_state(cast("BareExperiment[ExperimentArgs]", self), run)
+        if self.interrupted is not None:
+            self._taken_up = state, num_rows["artifacts"]
+        return num_rows
+
+    def take_up_again(self) -> None:
+        """Return to the checkpoint once more: what `on_epoch_start` and `on_dataset_start` did was done before it."""
+        assert self._taken_up is not None
+        (state, num_rows), self._taken_up, self.interrupted = self._taken_up, None, None
+        self.load_state_dict(state)
+        self.artifacts.restore(self.run_directory.path, num_rows)
 
     def keep_last_state(self) -> None:
         """Called instead of `load_checkpoint` where the last epoch's state is what the run returns."""
@@ -357,6 +381,9 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
 
     def flush(self) -> None:
         """Write what waits in memory to the run's files: a checkpoint counts on them."""
+
+    def close_loaders(self) -> None:
+        """End what serves the loaders: processes, open files."""
 
     def suspects(self, error: BaseException) -> dict[str, Any] | None:
         """What the run should keep of the data that it failed at; None: nothing."""

@@ -204,7 +204,7 @@ def _finish(run: "Callable[[], RunResult]", terminal: "Terminal") -> "RunResult"
     try:
         return run()
     except (UserError, NonFiniteLoss):
-        if not terminal.has_log:
+        if not terminal.has_told:
             raise
         raise SystemExit(1) from None
 

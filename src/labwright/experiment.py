@@ -246,6 +246,10 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
         """All epochs, or those up to an early stop; `--detect_anomaly` watches every operation."""
         import torch
 
+        if self.rng_before is not None:
+            from labwright.train import set_rng_state
+
+            set_rng_state(self.rng_before)
         with torch.autograd.set_detect_anomaly(self.options.detect_anomaly):
             super().train()
 
@@ -290,7 +294,12 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
         """The state as the content of a safetensors file."""
         from labwright.train import flatten_state
 
-        return flatten_state(state)
+        try:
+            return flatten_state(state)
+        except TypeError as error:
+            raise UserError(
+                f"a checkpoint cannot hold {error}; give tensors and JSON values in state_dict()"
+            ) from error
 
     def decode_state(self, path: Path) -> dict[str, Any]:
         """The state in a safetensors file, its tensors on the CPU."""
@@ -341,6 +350,14 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
         from labwright.session import plot_histograms
 
         return plot_histograms(cast("Experiment[ExperimentArgs]", self))
+
+    def close_loaders(self) -> None:
+        """End the worker processes."""
+        from labwright.train import Loader
+
+        for loader in self.loaders.values():
+            if isinstance(loader, Loader):
+                loader.close()
 
     def device_name(self) -> str:
         """The device in words: "cuda (NVIDIA H200)"."""

@@ -4,9 +4,10 @@ import contextlib
 import os
 import sys
 import warnings
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from labwright.args.errors import UserError
 from labwright.args.experiment import ExperimentArgs
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from labwright.experiment import Experiment
     from labwright.runs import RunDirectory
     from labwright.runs.snapshot import Snapshot
+    from labwright.session.recorder import Recorder
+
+T = TypeVar("T")
 
 
 def import_run(
@@ -29,6 +33,7 @@ def import_run(
 
         experiment = import_run("last")
         logits = experiment.model(images)
+        metrics = experiment.evaluate(["test"])
 
     `run` is a path, an id, a unique part of one, `last` or `best:val/accuracy`. Where data and, unless given, results
     lie is what config.yaml and the environment say; a lab with its own class for that names it, `machine="module:NAME"`
@@ -133,4 +138,19 @@ def _with_weights(run: "RunDirectory", args: ExperimentArgs, machine: MachineCon
         prepare(experiment, RunOptions())
         experiment.load_checkpoint(weights)
     experiment.threshold = (run.record().get("result") or {}).get("threshold")
+    experiment.recorder = cast("Recorder", _Onlooker(run))
     return experiment
+
+
+class _Onlooker:
+    """In the place of a run's recorder: what passes over the data is neither shown nor written."""
+
+    def __init__(self, run: "RunDirectory") -> None:
+        from labwright.session.signals import StopRequest
+
+        self.directory = run
+        self.stop = StopRequest()
+
+    def watch(self, batches: Iterable[T], num_batches: int | None, split: str) -> Iterable[T]:
+        """The batches, as they are."""
+        return batches

@@ -30,15 +30,19 @@ def read_experiment(
 ) -> Reading:
     """The three configurations of a run, from config.yaml, `--config` files, the environment and `words`.
 
-    With `--resume=RUN` among the words the run's own arguments lie below all that, and its flags below the words.
+    With `--resume=RUN` among the words the run's own arguments lie over the environment, and its flags below the words.
 
     Raises:
         ArgsError: anything is wrong; it holds one line for each problem.
     """
     files = [File(config_file, schema="machine")] if config_file.is_file() else []
     earlier = earlier_run(words, machine, config_file)
+    recorded = None
     if earlier is not None:
-        files.append(File(earlier.args_path, schema="experiment"))
+        recorded_id = earlier.args().get("experiment_id")
+        if recorded_id != experiment_id:
+            raise UserError(f"--resume: {earlier.path.name} is a run of {recorded_id}, not of {experiment_id}")
+        recorded = File(earlier.args_path, schema="experiment")
         words = [*(earlier.record().get("flags") or []), *words, f"--resume={earlier.path}"]
     return read(
         {"experiment": resolve(registry, experiment_id), "machine": machine, "this run": RunOptions},
@@ -46,6 +50,7 @@ def read_experiment(
         prog=prog,
         env_prefix=ENV_PREFIX,
         files=files,
+        recorded=recorded,
         usage=f"{prog} --experiment_id={experiment_id} [--flag=value ...]",
     )
 

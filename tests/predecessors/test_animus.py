@@ -17,6 +17,8 @@ from labwright.datasets import Splits
 from labwright.loop import NestedLoop
 from labwright.train import load_weights
 
+from ..session.test_resume import resume, stop_at
+
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
 
@@ -37,6 +39,22 @@ def test_best_checkpoint_holds_the_best_weights_and_not_the_current_ones(make: C
     assert result.best_epoch == 1
     assert all(torch.equal(best[name], experiment.best_weights[name]) for name in best)
     assert any(not torch.equal(last[name], best[name]) for name in best)
+
+
+def test_best_checkpoint_of_a_resumed_run_is_that_of_its_best_epoch(make: Callable[..., Any], points: Any) -> None:
+    """What was best before the stop stays so, and is what the run returns."""
+
+    class Worsening(points):
+        def eval_batch(self, batch: Any) -> Any:
+            return super().eval_batch(batch)._replace(value=torch.tensor(float(self.epoch)))
+
+    first_epoch = load_weights(make(Worsening, epochs=1).run(RunOptions(predictions="none")).checkpoints["last"])
+    run = stop_at(make(Worsening, epochs=4), 8)  # an epoch trains on 2 batches and validates on 1
+    result = resume(make(Worsening, epochs=4), run)
+    assert (result.best_epoch, result.epochs) == (1, 4)
+    for path in (result.checkpoints["best"], run / "model.safetensors"):
+        weights = load_weights(path)
+        assert all(torch.equal(weights[name], tensor) for name, tensor in first_epoch.items())
 
 
 def test_batch_metrics_are_aggregated(make: Callable[..., Any], points: Any) -> None:

@@ -8,7 +8,12 @@ import pytest
 import torch
 
 from labwright.args import RunOptions, parse
-from labwright.train import restore_state
+from labwright.optimizers import AdamArgs
+from labwright.runs import CheckpointStore
+from labwright.schedulers import OneCycleArgs
+from labwright.train import NonFiniteLoss, restore_state
+
+from ..session.test_resume import assert_same_run, resume, stop_at
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 QUIETLY = RunOptions(predictions="none")
@@ -76,23 +81,20 @@ def test_warm_up_longer_than_the_run_divides_by_nothing(make: Callable[..., Any]
     assert result.epochs == 2 and all(tensor.isfinite().all() for tensor in raw(result).values())
 
 
-def test_bad_steps_are_skipped_up_to_as_many_in_a_row_as_allowed(make: Callable[..., Any], points: Any) -> None:
-    from labwright.train import NonFiniteLoss
+def spoiled_at(points: Any, *steps: int) -> Any:
+    """The experiment with a loss that is no number at some steps."""
 
     class Spoiled(points):
-        spoiled: tuple[int, ...] = ()
-        count = 0
-
         def compute_loss(self, batch: Any) -> Any:
             loss = super().compute_loss(batch)
-            if not self.model.training:
-                return loss
-            self.count += 1
-            return loss._replace(value=loss.value * torch.nan) if self.count in self.spoiled else loss
+            is_bad = self.model.training and self.position.step + 1 in steps
+            return loss._replace(value=loss.value * torch.nan) if is_bad else loss
 
-    class Twice(Spoiled):
-        spoiled = (2, 3)
+    return Spoiled
 
+
+def test_bad_steps_are_skipped_up_to_as_many_in_a_row_as_allowed(make: Callable[..., Any], points: Any) -> None:
+    Twice = spoiled_at(points, 2, 3)
     with pytest.raises(NonFiniteLoss, match="step 2"):
         make(Twice, batch_size=10).run(QUIETLY)
     with pytest.raises(NonFiniteLoss, match="step 3"):
@@ -101,6 +103,48 @@ def test_bad_steps_are_skipped_up_to_as_many_in_a_row_as_allowed(make: Callable[
     result = experiment.run(QUIETLY)
     assert result.epochs == 2 and experiment.stepper.num_skipped == 2
     assert all(tensor.isfinite().all() for tensor in raw(result).values())
+
+
+def test_bad_steps_in_a_row_are_counted_across_a_resume(make: Callable[..., Any], points: Any) -> None:
+    """A run that is stopped often would else go on through NaN for ever."""
+    fields = {"batch_size": 10, "max_skipped_steps": 2}
+    run = stop_at(make(spoiled_at(points, 2, 3), **fields), 2)
+    again = make(spoiled_at(points, 2, 3), **fields)
+    assert resume(again, run).epochs == 2 and again.stepper.num_skipped == 2
+    run = stop_at(make(spoiled_at(points, 2, 3, 4), **fields), 3)
+    with pytest.raises(NonFiniteLoss, match="step 4"):
+        resume(make(spoiled_at(points, 2, 3, 4), **fields), run)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 4, 8, 9])  # an epoch is 8 batches, in windows of 3, 3 and 2; one validates
+def test_accumulated_gradients_are_neither_lost_nor_counted_twice_by_a_resume(
+    make: Callable[..., Any], tmp_path: Path, batch: int
+) -> None:
+    """Leftovers leaked into the next epoch; the schedule of each step stays with the steps."""
+    fields = {
+        "batch_size": 8,
+        "accumulate_batches": 3,
+        "optimizer": AdamArgs(),
+        "scheduler": OneCycleArgs(),
+        "ema_decay": 0.9,
+    }
+    whole = make(**fields).run(QUIETLY).run_dir
+    run = stop_at(make(**fields), batch)
+    resume(make(**fields), run)
+    assert_same_run(run, whole)
+
+
+def test_checkpoints_roll_on_after_a_resume_and_testing_alone_gives_what_training_gave(
+    make: Callable[..., Any],
+) -> None:
+    options = {"checkpoint_every_n_steps": 1, "keep_checkpoints": 3}
+    run = stop_at(make(epochs=3, batch_size=12), 9, **options)
+    result = resume(make(epochs=3, batch_size=12), run, **options)
+    entries = CheckpointStore(run / "checkpoints").read_index()
+    steps = sorted(int(path.stem.split("_")[1]) for path in (run / "checkpoints").glob("*.safetensors"))
+    assert steps[-3:] == [13, 14, 15] and len(steps) == len({entry["file"] for entry in entries.values()}) <= 4
+    tested = make(from_checkpoint=str(run), batch_size=12).run(RunOptions(only_test=True, predictions="none"))
+    assert tested.test == result.test and tested.run_dir != run
 
 
 def test_half_precision_trains_and_scales_its_loss(make: Callable[..., Any]) -> None:

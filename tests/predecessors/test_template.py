@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,12 +16,17 @@ from pydantic import Field
 
 from labwright import Experiment
 from labwright.args import Args, ExperimentArgs, MachineConfig, RunOptions, UserError, parse
+from labwright.args.wording import MASK
 from labwright.datasets import DigitsDataArgs, Splits
 from labwright.models import MLPArgs
 from labwright.optimizers import AdamArgs
 from labwright.runs import open_run
-from labwright.schedulers import ConstantArgs
+from labwright.schedulers import ConstantArgs, StepArgs
+from labwright.trackers import RunInfo, Tracker
 from labwright.train import restore_state
+
+from ..repositories import forget_settings, git, new_repository
+from ..session.test_resume import assert_same_run, resume, stop_at
 
 ROOT = Path(__file__).parents[2]
 DIGITS = ("--experiment_id=digits", "--epochs=1", "--limit_train_samples=40")
@@ -193,6 +199,41 @@ def test_checkpoint_holds_everything_the_next_step_depends_on(machine: MachineCo
     assert state["rng"].keys() == {"python", "numpy", "torch", "accelerator"}
 
 
+def test_checkpoint_of_a_run_on_another_device_is_resumed_here(
+    make: Callable[..., Any], points: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They loaded only on machines with CUDA. Here the state and the record are made to look as if they came from one:
+    the generators of a GPU are in the checkpoint, and its name in the record."""
+
+    class OnGpu(points):
+        def device_name(self) -> str:
+            return "cuda (a GPU)"
+
+    whole = make().run(RunOptions(predictions="none")).run_dir
+    generators = {"kind": "cuda", "states": [torch.zeros(16, dtype=torch.uint8)]}
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("labwright.train.seeding._accelerator_state", lambda: generators)
+        run = stop_at(make(OnGpu), 1)
+    result = resume(make(), run)
+    assert_same_run(run, whole)
+    [warning] = result.warnings
+    assert warning.startswith("the run began on cuda (a GPU) and goes on on cpu")
+
+
+def test_resume_restores_more_than_the_weights_and_from_checkpoint_promises_no_more(
+    make: Callable[..., Any], points: Any
+) -> None:
+    """`from_checkpoint` was all there was to go on with: optimizer, schedule and epoch began anew."""
+    fields = {"epochs": 4, "optimizer": AdamArgs(), "scheduler": StepArgs(step_size=1)}
+    whole = make(**fields).run(RunOptions(predictions="none"))
+    run = stop_at(make(**fields), 6)  # an epoch trains on 2 batches and validates on 1
+    anew = make(from_checkpoint=str(run), **{**fields, "epochs": 2}).run(RunOptions(predictions="none"))
+    resumed = resume(make(**fields), run)
+    assert_same_run(run, whole.run_dir)
+    assert (resumed.epochs, anew.epochs) == (4, 2)
+    assert anew.val["loss"] != resumed.val["loss"]
+
+
 @pytest.mark.parametrize(
     ("patience", "losses", "epochs_trained"),
     [
@@ -299,6 +340,46 @@ def test_history_is_written_epoch_by_epoch_and_survives_ctrl_c(machine: MachineC
     assert open_run(experiment.path).record()["status"] == "interrupted"
 
 
+def test_run_that_ctrl_c_stopped_goes_on_to_its_last_epoch(make: Callable[..., Any]) -> None:
+    run = stop_at(make(epochs=4), 7, signal.SIGINT)  # an epoch trains on 2 batches and validates on 1
+    assert {row["epoch"] for row in history(run)} == {1, 2}
+    assert open_run(run).record()["status"] == "interrupted"
+    assert resume(make(epochs=4), run).epochs == 4
+    assert [row["epoch"] for row in history(run) if row["split"] == "train"] == [1, 2, 3, 4]
+    assert open_run(run).record()["status"] == "finished"
+
+
+def test_resumed_run_is_the_same_run_in_its_tracker(make: Callable[..., Any], points: Any) -> None:
+    """Each start was a run of its own in W&B; W&B itself: tests/trackers/test_wandb.py."""
+    started: list[RunInfo] = []
+    epochs: list[int] = []
+
+    class Ear(Tracker):
+        name = "ear"
+
+        def start(self, run: RunInfo) -> None:
+            started.append(run)
+
+        def state(self) -> dict[str, Any]:
+            return {"id": (started[-1].resumed or {"id": "made at the first start"})["id"]}
+
+        def log_epoch(self, epoch: int, step: int, metrics: Any) -> None:
+            epochs.append(epoch)
+
+    class Tracked(points):
+        def build_trackers(self, options: Any, warn: Any) -> list[Tracker]:
+            return [Ear()]
+
+    run = stop_at(make(Tracked, epochs=3), 5)
+    resume(make(Tracked, epochs=3), run)
+    first, second = started
+    assert first.resumed is None and second.resumed == {"id": "made at the first start"}
+    assert first.run_dir == second.run_dir == run
+    assert (second.resumed_epoch, second.resumed_step) == (1, 4)
+    assert epochs == [1, 2, 3, 3]  # the last are the test metrics, of the best epoch
+    assert open_run(run).record()["trackers"] == {"ear": {"id": "made at the first start"}}
+
+
 @pytest.mark.slow
 def test_wandb_is_imported_only_when_asked_for(tmp_path: Path) -> None:
     """It was imported always."""
@@ -339,6 +420,35 @@ def test_key_of_the_tracker_is_in_no_record(command_line: Callable[..., Any], tm
     (tmp_path / "config.yaml").write_text("wandb_api_key: 0123456789abcdef\n")
     run = command_line(*DIGITS).run
     assert not [path for path in run.rglob("*") if path.is_file() and b"0123456789abcdef" in path.read_bytes()]
+
+
+def test_key_of_the_tracker_is_in_no_record_of_a_resumed_run_nor_in_its_notes_and_code(
+    command_line: Callable[..., Any], points_args: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had leaked into config.json. Here there are also flags and sources, notes, and the snapshot of the code."""
+    keys = [f"{place}0123456789abcdef" for place in ("flag", "file", "variable", "dotenv", "preset")]
+    forget_settings(monkeypatch, tmp_path)
+    new_repository(tmp_path, {"run.py": ""})
+    (tmp_path / "config.yaml").write_text(f"wandb_api_key: {keys[1]}\n")
+    (tmp_path / ".env").write_text(f"WANDB_API_KEY={keys[3]}\n")
+    (tmp_path / "preset.yaml").write_text("epochs: 1\n")
+    (tmp_path / "with_key.yaml").write_text(f"wandb_api_key: {keys[4]}\n")
+    monkeypatch.setattr("sys.argv", [str(tmp_path / "run.py")])
+    monkeypatch.setenv("WANDB_API_KEY", keys[2])
+    words = (f"--wandb_api_key={keys[0]}", "--use_cuda=false")
+    presets = ("--config=preset.yaml", "--config=with_key.yaml")
+    first = command_line(*words, *presets, f"--run_name=try-{keys[0]}", experiments=points_args)
+    assert first.code == 0, first.err
+    for command in ("note", "tag"):
+        assert command_line(command, "last", f"with-{keys[1]}", f"and-{keys[2]}").code == 0
+    resumed = command_line("resume", first.run.name, "--epochs=2", *words, experiments=points_args)
+    assert resumed.code == 0 and resumed.record["resumes"][0]["changed"] == {"epochs": [1, 2]}, resumed.err
+    objects = os.fsencode(git(tmp_path, "cat-file", "--batch-all-objects", "--batch"))
+    files = [path.read_bytes() for path in first.run.rglob("*") if path.is_file()]
+    assert resumed.record["git"]["snapshot"].encode() in objects and b"epochs: 1" in objects
+    assert json.loads((first.run / "notes.json").read_bytes())["note"] == f"with-{MASK} and-{MASK}"
+    for key in keys:
+        assert not [content for content in [*files, objects] if key.encode() in content]
 
 
 def test_splits_that_are_the_same_data_are_refused(machine: MachineConfig) -> None:

@@ -1,9 +1,12 @@
 """What torchbase has and what was seen to break in it. AUC over the split: tests/metrics; best sets: test_deciding."""
 
+import json
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -11,7 +14,10 @@ from torch.nn import functional as F
 from labwright.args import RunOptions, UserError
 from labwright.datasets import DigitsDataArgs
 from labwright.loop import NestedLoop
+from labwright.runs import open_run
 from labwright.train import RoutedForward, restore_state
+
+from ..session.test_resume import resume, stop_at
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 QUIETLY = RunOptions(predictions="none")
@@ -73,6 +79,55 @@ def test_random_state_is_saved_with_every_checkpoint(make: Callable[..., Any], p
         for epochs in (1, 2)
     ]
     assert not torch.equal(*states)
+
+
+def test_random_numbers_of_a_resumed_run_are_those_that_were_due(make: Callable[..., Any], points: Any) -> None:
+    """Resuming gave the ones of the start again."""
+
+    class Drawing(points):
+        def train_batch(self, batch: Any) -> Any:
+            drawn.append((random.random(), float(np.random.rand()), torch.rand(()).item()))
+            return super().train_batch(batch)
+
+    drawn: list[tuple[float, ...]] = []
+    make(Drawing, batch_size=20).run(QUIETLY)
+    whole = drawn.copy()
+    drawn.clear()
+    resume(make(Drawing, batch_size=20), stop_at(make(Drawing, batch_size=20), 2))
+    assert drawn == whole and len({*drawn}) == len(drawn) == 6
+
+
+@pytest.mark.parametrize("batch", [2, 7], ids=["epoch 1", "epoch 2"])  # an epoch trains on 4 and validates on 2
+def test_resumed_run_goes_on_in_its_epoch_and_at_its_place_in_the_data(
+    make: Callable[..., Any], points: Any, batch: int
+) -> None:
+    """Resuming started the epoch counter and the data position at zero."""
+
+    class Watched(points):
+        def train_batch(self, batch: Any) -> Any:
+            seen.append((self.epoch, batch["index"].tolist()))
+            return super().train_batch(batch)
+
+    seen: list[tuple[int, list[int]]] = []
+    make(Watched, batch_size=15).run(QUIETLY)
+    whole = seen.copy()
+    seen.clear()
+    run = stop_at(make(Watched, batch_size=15), batch)
+    num_before = len(seen)
+    resume(make(Watched, batch_size=15), run)
+    assert seen == whole and 0 < num_before < len(whole) == 8
+    rows = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    assert [(row["epoch"], row["step"]) for row in rows if row["split"] == "train"] == [(1, 4), (2, 8)]
+
+
+def test_fresh_run_from_the_weights_of_another_starts_at_its_own_first_epoch(
+    make: Callable[..., Any], tree: Callable[[Path], Any]
+) -> None:
+    first = make(epochs=3).run(QUIETLY).run_dir
+    before = tree(first)
+    second = make(from_checkpoint=str(first)).run(QUIETLY).run_dir
+    assert second != first and tree(first) == before
+    assert {row["epoch"] for row in open_run(second).history()} == {1, 2}
 
 
 def test_loop_continues_where_its_epoch_counter_stands() -> None:

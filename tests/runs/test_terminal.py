@@ -20,12 +20,10 @@ def test_lines_stay_and_are_logged_also_those_said_before_there_was_a_log(tmp_pa
     stream = StringIO()
     terminal = Terminal(stream)
     terminal.warn("this is not MNIST")
-    assert not terminal.has_log
     with LogFile(tmp_path / "log.txt") as log:
         terminal.attach(log)
         terminal.line("epoch 1")
         terminal.note("for the file alone")
-    assert terminal.has_log
     assert stream.getvalue() == "warning: this is not MNIST\nepoch 1\n"
     assert (tmp_path / "log.txt").read_text() == "warning: this is not MNIST\nepoch 1\nfor the file alone\n"
 

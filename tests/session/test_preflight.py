@@ -238,7 +238,8 @@ def test_loss_that_is_no_number_is_a_failure(make: Make) -> None:
 
 def test_state_without_a_form_is_a_failure(make: Make) -> None:
     report = make(Unsaveable).preflight()
-    assert report.problems == ["save: TypeError: generator: a Random cannot be saved in a checkpoint"]
+    [problem] = report.problems
+    assert problem.startswith("save: a checkpoint cannot hold generator: a Random cannot be saved in a checkpoint; ")
 
 
 def test_threshold_that_cannot_be_chosen_is_a_failure(make: Make) -> None:
@@ -495,7 +496,7 @@ def test_failing_step_is_left_to_the_run_to_tell(make: Make) -> None:
 
 @pytest.mark.usefixtures("every_run_is_long")
 def test_long_run_that_cannot_be_saved_is_refused_before_it_begins(make: Make, tmp_path: Path) -> None:
-    with pytest.raises(WillFail, match="no checkpoint of it can be saved: generator: a Random"):
+    with pytest.raises(WillFail, match="no checkpoint of it can be saved: .*generator: a Random"):
         make(Unsaveable).run()
     assert not list(tmp_path.rglob("run.json"))
 

@@ -141,8 +141,8 @@ def test_no_step_is_lost_by_a_signal(make: Make, batch: int) -> None:
 
 def test_second_signal_ends_on_the_spot(make: Make) -> None:
     experiment = make(**HARD)
-    experiment.build_hooks = lambda: [StopAt(4, signal.SIGINT), StopAt(4, signal.SIGINT)]
-    with pytest.raises(KeyboardInterrupt):
+    experiment.build_hooks = lambda: [StopAt(4, signal.SIGTERM), StopAt(4, signal.SIGINT)]
+    with pytest.raises((Terminated, KeyboardInterrupt)):
         experiment.run(RunOptions(predictions="none", checkpoint_every_n_steps=1))
     run = experiment.run_directory.path
     assert last_state(run)["run"]["position"]["step"] == 1
@@ -198,7 +198,7 @@ def test_finished_run_continues_with_more_epochs(make: Make) -> None:
 
 def test_fewer_epochs_than_done_are_refused(make: Make) -> None:
     run = make(epochs=3).run(RunOptions(predictions="none")).run_dir
-    with pytest.raises(UserError, match="--epochs=2: 3 epochs are done already"):
+    with pytest.raises(UserError, match="--epochs=2: 3 epochs have begun already"):
         resume(make(epochs=2), run)
 
 

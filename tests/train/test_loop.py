@@ -216,7 +216,7 @@ def test_state_of_a_finished_epoch_is_everything_the_next_depends_on(trained: Ca
         *("model", "returns_average", "optimizers", "schedulers", "stepper", "rng", "num_threads"),
     }
     run = run_state(experiment)
-    assert run.keys() == {"position", "best", "early_stopping", "progress", "num_rows"}
+    assert run.keys() == {"position", "best", "early_stopping", "is_over", "progress", "num_rows"}
     assert run["position"]["epoch"] == 2 and run["best"] == {"value": 1.0, "epoch": 1} and run["progress"] is None
 
 

@@ -3,10 +3,13 @@
 import json
 import types
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
+
+ResumePolicy = Literal["safe", "child", "forbidden"]
+RESUME_POLICIES: tuple[str, ...] = get_args(ResumePolicy)
 
 
 class Args(BaseModel):
@@ -23,7 +26,7 @@ class Args(BaseModel):
         protected_namespaces=(),
         defer_build=True,  # a validator is built on first use: `--help` needs none of them
     )
-    on_resume: ClassVar[Literal["safe", "child", "forbidden"] | None] = None
+    on_resume: ClassVar[ResumePolicy | None] = None
     """What changing these args means for a run that is resumed, see `labwright.args.resume`; None: as around them."""
 
     @classmethod
@@ -31,6 +34,8 @@ class Args(BaseModel):
         super().__pydantic_init_subclass__(**kwargs)
         for name, field in cls.model_fields.items():
             field.annotation = _discriminate(field.annotation, where=f"{cls.__name__}.{name}")
+            _check_policy(resume_policy_of(field), f"{cls.__name__}.{name}")
+        _check_policy(cls.on_resume, f"{cls.__name__}.on_resume")
 
     def canonical_json(self) -> str:
         """The one JSON text of this configuration: keys and sets sorted, no spaces."""
@@ -61,6 +66,18 @@ def _canonical(value: Any, dumped: Any) -> Any:
     if isinstance(value, (list, tuple)) and isinstance(dumped, list):
         return [_canonical(item, part) for item, part in zip(value, dumped, strict=True)]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     return dumped  # pyright: ignore[reportUnknownVariableType]
+
+
+def resume_policy_of(field: FieldInfo) -> Any:
+    """What the field says of a resumed run that it changes in; None where it says nothing."""
+    extra = field.json_schema_extra
+    return cast(dict[str, Any], extra).get("resume") if isinstance(extra, dict) else None
+
+
+def _check_policy(word: Any, where: str) -> None:
+    """Raise a TypeError for a word that says nothing about a resumed run."""
+    if word is not None and word not in RESUME_POLICIES:
+        raise TypeError(f"{where}: {word!r} is none of {', '.join(RESUME_POLICIES)}")
 
 
 def is_args_class(annotation: Any) -> bool:

@@ -20,7 +20,7 @@ from .sources import Problem, Problems, Source
 from .values import decode, decode_flag
 from .wording import MASK, MAX_PROBLEMS, flag_key, nearest, not_one_of, one_line, quoted, shortened
 
-_FLAGS_ONLY = ("config", "print_config")
+FLAGS_ONLY = ("config", "print_config", "resume")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Layers:
         known: dict[str, dict[str, Any]] = {name: {} for name in self.drafts}
         for key, value in data.items():
             owner = self._owner(key)
-            if key in _FLAGS_ONLY:
+            if key in FLAGS_ONLY:
                 problems.append(Problem(key, "can only be given as a flag"))
             elif owner is None or (file.schema and owner != file.schema):
                 problems.append(Problem(key, self._misplaced(key, owner, file.schema)))
@@ -197,7 +197,7 @@ class Layers:
                 self._complain(path, source, wrong)
             else:
                 self._unknown_variables.append(variable)
-        elif node.path in _FLAGS_ONLY:
+        elif node.path in FLAGS_ONLY:
             self._complain(node.path, source, "can only be given as a flag")
         elif node.is_discriminator and node.owner.place is not None:
             self._try_set(node.owner.place, source, [text])

@@ -86,11 +86,14 @@ def read(
     prog: str = "run.py",
     env_prefix: str | None = None,
     files: Sequence[File] = (),
+    recorded: File | None = None,
     parser: ArgumentParser | None = None,
     namespace: Namespace | None = None,
     usage: str | None = None,
 ) -> Reading:
     """Read several configurations with disjoint names from one command line.
+
+    `recorded` is what had been read for a run that goes on: the environment does not count against it.
 
     Raises:
         ArgsError: anything is wrong; it holds one line for each problem.
@@ -99,9 +102,12 @@ def read(
     refuse_shared_names(*schemas.values())
     drafts = {name: Draft(model) for name, model in schemas.items()}
     layers = Layers(drafts, env_prefix)
-    for file in [*files, *(File(Path(name)) for name in flag_values(words, "config"))]:
+    chosen = [File(Path(name)) for name in flag_values(words, "config")]
+    for file in files if recorded else [*files, *chosen]:
         layers.apply_file(file)
     layers.apply_environment()
+    for file in [recorded, *chosen] if recorded else []:
+        layers.apply_file(file)
     names = layers.choose_variants(words)
     line = cut(words, names, also=_argparse_options(parser, names))
     layers.problems += line.problems

@@ -1,19 +1,20 @@
-"""What changing an argument means for a run that is resumed: it goes on, a child run begins, or it is refused."""
+"""What changing an argument means for a run that is resumed: it goes on, a child run begins, or it is refused.
 
+    safe        the run continues with the new value
+    child       a new run begins with the weights of the old one
+    forbidden   an error
+
+A field says it as `Field(..., json_schema_extra={"resume": "safe"})`, a whole part as the class variable `on_resume`.
+The innermost word counts, and where nothing is said a change is a `child`.
+"""
+
+import json
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import Any, NamedTuple, cast, get_args
 
 from pydantic import BaseModel
 
-from .base import canonical
-
-ResumePolicy = Literal["safe", "child", "forbidden"]
-"""`safe`: the run continues with the new value. `child`: a new run begins from its weights. `forbidden`: an error.
-
-A field says it as `Field(..., json_schema_extra={"resume": "safe"})`, a whole part as the class variable `on_resume`;
-the innermost word counts, and where nothing is said a change is a `child`.
-"""
-POLICIES: tuple[ResumePolicy, ...] = get_args(ResumePolicy)
+from .base import ResumePolicy, canonical, resume_policy_of
 
 
 class Change(NamedTuple):
@@ -36,8 +37,10 @@ def changes_since(recorded: Mapping[str, Any], args: BaseModel) -> list[Change]:
 def _changes(
     old: Mapping[str, Any], model: BaseModel, new: Mapping[str, Any], prefix: str, inherited: ResumePolicy
 ) -> Iterator[Change]:
-    for name in type(model).model_fields:
-        policy = policy_of(type(model), name) or inherited
+    for name, field in type(model).model_fields.items():
+        if name not in new:  # excluded: it is not recorded either
+            continue
+        policy = policy_of(type(model), name) or _policy_within(field.annotation) or inherited
         value, path = model.__dict__[name], prefix + name
         before = old[name] if name in old else canonical(type(model).model_construct()).get(name)
         if isinstance(value, BaseModel) and isinstance(before, dict):
@@ -47,7 +50,7 @@ def _changes(
                 yield Change(f"{path}.kind", part.get("kind"), new[name].get("kind"), within)
             else:
                 yield from _changes(part, value, new[name], f"{path}.", within)
-        elif before != new[name]:
+        elif _text(before) != _text(new[name]):
             yield Change(path, before, new[name], policy)
 
 
@@ -57,9 +60,20 @@ def policy_of(model: type[BaseModel], name: str) -> ResumePolicy | None:
     An experiment that gives `epochs` another default should not need to repeat what else is known of epochs.
     """
     bases = [base for base in model.__mro__ if issubclass(base, BaseModel) and name in base.model_fields]
-    extras = [base.model_fields[name].json_schema_extra for base in bases]
-    words = [cast(dict[str, Any], extra).get("resume") for extra in extras if isinstance(extra, dict)]
+    words = [resume_policy_of(base.model_fields[name]) for base in bases]
     return next((word for word in words if word is not None), None)
+
+
+def _policy_within(annotation: Any) -> ResumePolicy | None:
+    """The word of the first part, wherever in the annotation it stands: `MLPArgs | None`, `dict[str, MLPArgs]`."""
+    own: ResumePolicy | None = getattr(annotation, "on_resume", None)
+    inner: list[ResumePolicy | None] = [_policy_within(argument) for argument in get_args(annotation)]
+    return own or next((word for word in inner if word is not None), None)
+
+
+def _text(value: Any) -> str:
+    """To compare by: a NaN is what it was."""
+    return json.dumps(value, sort_keys=True, default=str)
 
 
 def _short(value: Any) -> str:

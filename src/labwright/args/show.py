@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from .base import canonical
 from .draft import Draft
 from .files import yaml_entry
+from .layers import FLAGS_ONLY
 from .node import Node
 from .read import Reading
 from .wording import MASK
@@ -25,8 +26,8 @@ def config_yaml(reading: Reading) -> str:
 
 def _lines(draft: Draft, model: BaseModel, data: dict[str, Any], indent: str) -> Iterator[str]:
     for node in draft.nodes.values():
-        if node.path in ("config", "print_config") or node.name not in data:
-            continue  # the first two say how to read a configuration and are not part of it
+        if node.path in FLAGS_ONLY or node.name not in data:
+            continue  # they say how to read a configuration and are not part of it
         child, value = draft.child(node.name), model.__dict__[node.name]
         if child is not None and isinstance(value, BaseModel):
             inner = [*_lines(child, value, data[node.name], indent + "  ")]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .durable import disk_errors as disk_errors
     from .durable import make_directory as make_directory
     from .durable import read_jsonl as read_jsonl
+    from .durable import remove_file as remove_file
     from .durable import strict_json as strict_json
     from .durable import write_durably as write_durably
     from .history import Best as Best
@@ -68,6 +69,7 @@ else:
             "make_directory": ".durable",
             "open_run": ".directory",
             "read_jsonl": ".durable",
+            "remove_file": ".durable",
             "redact": ".redaction",
             "redact_argv": ".redaction",
             "redact_text": ".redaction",

@@ -54,13 +54,18 @@ class RunDirectory:
 
     def publish(self) -> Self:
         """The directory under its final name, now that its first files are there."""
-        final = self.path.with_name(self.path.name.removeprefix(".").removesuffix(_UNPUBLISHED))
+        final = self.final_path
         try:
             self.path.rename(final)
             sync_directory(final.parent)
         except OSError as error:
             raise _unwritable(final.parent, error) from error
         return type(self)(final)
+
+    @property
+    def final_path(self) -> Path:
+        """Where the directory is once it is published."""
+        return self.path.with_name(self.path.name.removeprefix(".").removesuffix(_UNPUBLISHED))
 
     @property
     def args_path(self) -> Path:

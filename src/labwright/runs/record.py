@@ -59,7 +59,7 @@ class RunRecord:
     def resume(cls, run: RunDirectory, place: dict[str, Any], *, secrets: Iterable[str] = ()) -> Self:
         """The record of a run that goes on; `place` (epoch, step, ...) is noted under `resumes`."""
         content = dict.fromkeys(RunFacts.__annotations__) | run.record()
-        content |= {"status": "running", "ended_at": None, "error": None}
+        content |= {"status": "running", "ended_at": None, "error": None, "result": None}
         content["resumes"] = [*(content["resumes"] or []), {"at": _now(), **place}]
         record = cls(run.record_path, content, secrets)
         record.update()

@@ -23,6 +23,8 @@ class Terminal:
     def __init__(self, stream: TextIO | None = None, *, quiet: bool = False) -> None:
         self.stream = stream
         self.quiet = quiet
+        self.has_told = False
+        """Whether the run has said why it ended."""
         self._log: LogFile | None = None
         self._early: list[str] = []
 
@@ -32,11 +34,6 @@ class Terminal:
         for line in self._early:
             log.write(f"{line}\n")
         self._early.clear()
-
-    @property
-    def has_log(self) -> bool:
-        """Whether there is a run directory which keeps what is said."""
-        return self._log is not None
 
     def line(self, text: str) -> None:
         """A line that stays."""

@@ -9,6 +9,7 @@ from labwright.args import ExperimentArgs, RunOptions, UserError
 from labwright.args.resume import Change, changes_since
 from labwright.runs import CheckpointEntry, CheckpointStore, RunDirectory, RunLock, versions
 from labwright.runs.find import find_run
+from labwright.runs.terminal import Terminal
 
 if TYPE_CHECKING:
     from labwright.bare import BareExperiment
@@ -23,7 +24,6 @@ class Earlier:
 
     directory: RunDirectory
     lock: RunLock
-    args: dict[str, Any]
     record: dict[str, Any]
     changes: list[Change]
     """The arguments that differ now."""
@@ -84,7 +84,7 @@ def _checked(
             f"--resume: {', '.join(refused)}: this cannot change within a run; leave it out, or start a new run "
             f"(--from_checkpoint={directory.path} starts from its weights, where they fit)"
         )
-    earlier = Earlier(directory, lock, args, record, changes)
+    earlier = Earlier(directory, lock, record, changes)
     if not earlier.is_done:
         _find_checkpoint(earlier)
     return earlier
@@ -122,24 +122,28 @@ def check_data(record: dict[str, Any], fingerprint: str | None) -> None:
         )
 
 
-def check_epochs(num_epochs: int, done: int) -> None:
-    """Raise a UserError if fewer epochs are asked for than are done."""
-    if num_epochs < done:
-        raise UserError(f"--epochs={num_epochs}: {done} epochs are done already; ask for as many or more")
+def check_epochs(num_epochs: int, begun: int) -> None:
+    """Raise a UserError if fewer epochs are asked for than have begun."""
+    if num_epochs < begun:
+        raise UserError(f"--epochs={num_epochs}: {begun} epochs have begun already; ask for as many or more")
 
 
-def begin_child(experiment: "BareExperiment[ExperimentArgs]", earlier: Earlier) -> dict[str, Any]:
+def begin_child(experiment: "BareExperiment[ExperimentArgs]", earlier: Earlier, terminal: Terminal) -> dict[str, Any]:
     """Make `experiment` start with the weights of the earlier run; where it descends from, for its record."""
+    for line in earlier.rejected:
+        terminal.warn(line)
     if "from_checkpoint" not in experiment.uses or earlier.checkpoint is None:
         changed = ", ".join(str(change) for change in earlier.changes)
         why = "there is no checkpoint" if earlier.checkpoint is None else "it keeps no weights to start from"
         raise UserError(f"--resume: {changed} needs a child run, and {why}; start a new run instead")
     experiment.args = experiment.args.model_copy(update={"from_checkpoint": str(earlier.checkpoint)})
     place = earlier.entry or {}
+    name, changed = earlier.directory.path.name, [str(change) for change in earlier.changes]
+    terminal.line(f"{'; '.join(changed)}: this is a child of {name}, which starts with its weights")
     return {
-        "run": earlier.directory.path.name,
+        "run": name,
         "path": str(earlier.directory.path),
         "epoch": place.get("epoch"),
         "step": place.get("step"),
-        "changed": [str(change) for change in earlier.changes],
+        "changed": changed,
     }

@@ -50,6 +50,7 @@ class Keeper:
         self._save(self._experiment.position.epoch, *self._epoch)
 
     def _save(self, epoch: int, metrics: dict[str, float], is_best: bool, score: float) -> None:
+        self.stop.settle()
         state = self._experiment.checkpoint()
         if state is not None:
             self.store.save(self._experiment.position.step, epoch, state, metrics, is_best, score)

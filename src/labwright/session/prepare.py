@@ -17,7 +17,16 @@ from .launch import changed_fields
 if TYPE_CHECKING:
     from labwright.bare import BareExperiment
 
-_UNUSUAL_OPTIONS = frozenset({"log_every_n_steps", "batch_histograms", "detect_anomaly", "probabilities"})
+_UNUSUAL_OPTIONS = frozenset(
+    {
+        "batch_histograms",
+        "checkpoint_every_n_steps",
+        "checkpoint_every_seconds",
+        "detect_anomaly",
+        "log_every_n_steps",
+        "probabilities",
+    }
+)
 """What concerns training by steps or classes, which not every experiment has."""
 
 _ALWAYS_USED = frozenset(
@@ -51,6 +60,7 @@ def prepare(experiment: "BareExperiment[ExperimentArgs]", options: RunOptions) -
     if experiment.artifacts.are_kept:  # of an earlier run; what was collected since then belongs to this one
         experiment.artifacts = Artifacts()
     experiment.progress = experiment.interrupted = None
+    experiment.metrics_before, experiment.is_over = {}, False
     experiment.test_metrics, experiment.plots, experiment.prediction_files = {}, [], {}
     experiment.seed_everything(args.seed)
     experiment.splits = _datasets(experiment)

@@ -3,12 +3,12 @@
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Generator, Iterable
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from labwright.args import ExperimentArgs, UserError
+from labwright.args import ExperimentArgs
 from labwright.args.base import canonical
 from labwright.runs import (
     CheckpointStore,
@@ -22,6 +22,7 @@ from labwright.runs import (
     cut_rows,
     git_state,
     host,
+    remove_file,
     versions,
 )
 from labwright.runs.fingerprints import FingerprintLog
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from labwright.bare import BareExperiment
 
 T = TypeVar("T")
+START = "start.safetensors"
+"""The weights that a child run starts with."""
 
 
 class Recorder:
@@ -89,6 +92,8 @@ class Recorder:
             flags = [flag for model, names in changed for flag in flags_of(model, names)]
         staged = RunDirectory.stage(machine.results_dir, args.experiment_id, options.results_subdir)
         self.lock = RunLock.take(staged.path)
+        if parent is not None:
+            args = self._keep_start(staged)
         staged.write_args(canonical(args))
         launch = self.launch
         staged.write_command(launch.program, cwd=launch.cwd, flags=flags, typed=launch.typed, secrets=self.secrets)
@@ -116,18 +121,34 @@ class Recorder:
         self._open(staged.publish())
         self.record = RunRecord(self.directory.record_path, self.directory.record(), self.secrets)
 
+    def _keep_start(self, staged: RunDirectory) -> ExperimentArgs:
+        """Keep the weights that a child run starts with: its parent replaces its checkpoints. The args that say so."""
+        self.experiment.store_model(staged.path / START)
+        start = staged.final_path / START
+        self.experiment.args = self.experiment.args.model_copy(update={"from_checkpoint": str(start)})
+        return self.experiment.args
+
     def take_up(self, earlier: Earlier, num_rows: dict[str, Any]) -> None:
         """Go on with a run: its files are cut back to what they held when the checkpoint was made."""
         self.lock = earlier.lock
         self._open(earlier.directory)
-        self._cut_back(earlier, num_rows)
-        position = self.experiment.position
+        experiment, position = self.experiment, self.experiment.position
         changed = {change.path: [change.old, change.new] for change in earlier.changes}
-        if changed:
-            self.directory.write_args(canonical(self.experiment.args))
         place = {"epoch": position.epoch, "step": position.step, "changed": changed}
+        # First, so that nobody takes a run for finished whose files are being cut.
         self.record = RunRecord.resume(self.directory, place, secrets=self.secrets)
-        self.record.update(identity=self.experiment.args.identity(), host=host(), options=canonical(self.options))
+        self.record.update(
+            identity=experiment.args.identity(),
+            host=host(),
+            machine=canonical(experiment.machine),
+            options=canonical(self.options),
+            sources=(self.record.content.get("sources") or {}) | dict.fromkeys(changed, "--resume"),
+        )
+        if self.launch.flags is not None:
+            self.record.update(flags=list(self.launch.flags))
+        self._cut_back(earlier, num_rows)
+        if changed:
+            self.directory.write_args(canonical(experiment.args))
         for change in earlier.changes:
             self.terminal.line(str(change))
 
@@ -152,6 +173,7 @@ class Recorder:
         self.checkpoints.sweep()
         for line in dict.fromkeys([*earlier.rejected, *self.checkpoints.drop_damaged()]):
             self.terminal.warn(line)
+        remove_file(self.directory.path / "artifacts" / "bad_batch.json")
         counts = {"history": 0, "steps": 0, "artifacts": {}} | num_rows
         self.history = History.load(self.directory.history_path, counts["history"])
         self.fingerprints.cut(self.experiment.position.step)
@@ -320,10 +342,7 @@ class Recorder:
         """The run ended well."""
         self.record.finish("finished", result=result.to_json())
         self.terminal.note(result.summary())
-        try:
-            self.trackers.finish("finished", _numbers(result), result.plots)
-        finally:
-            self._close()
+        self.trackers.finish("finished", _numbers(result), result.plots)
 
     def fail(self, error: BaseException) -> None:
         """The run ended otherwise: keep what there is, and say how to go on.
@@ -333,29 +352,37 @@ class Recorder:
         is_interrupt = not isinstance(error, Exception)
         status = "interrupted" if is_interrupt else "failed"
         text = f"{type(error).__name__}: {error}".rstrip(": ")
+        if self.record.content["status"] == "finished":
+            self.terminal.error(f"{status} when the run had finished: {text}; kept in {self.directory.path}")
+            return
         with ExitStack() as at_last:
-            at_last.callback(self._close)
             at_last.callback(self._show_resume_command)
-            try:
+            with self._telling_of_failures("run.json"):
                 self.record.finish(status, error=text)  # first: whoever interrupts may do so again
-            except (OSError, UserError) as disk:
-                self.terminal.error(f"run.json could not be written: {disk}")
             if self._progress is not None:
                 self._progress.close()
             self.terminal.error(f"{status}: {text}; kept in {self.directory.path}")
-            self._keep_suspects(error)
+            with self._telling_of_failures("artifacts/bad_batch.json"):
+                self._keep_suspects(error)
             if not is_interrupt:
                 self.terminal.note("".join(traceback.format_exception(error)).rstrip())
-            with suppress(DiskError):  # the error that is being told of, most likely
-                self.draw("history.png", self.draw_history)
+            with self._telling_of_failures("history.png"):
+                self.draw_history()
             self.trackers.finish(status, {}, _existing([self.directory.plot_path]))
+
+    @contextmanager
+    def _telling_of_failures(self, what: str) -> Generator[None]:
+        """A block whose failure is a line: something worse is being told of."""
+        try:
+            yield
+        except Exception as error:
+            self.terminal.warn(f"{what} failed: {type(error).__name__}: {error}")
 
     def _keep_suspects(self, error: BaseException) -> None:
         """artifacts/bad_batch.json: the samples that the run failed at, where it was the data it failed at."""
         suspects = self.experiment.suspects(error)
         if suspects is not None:
-            with suppress(DiskError):
-                self.experiment.store("bad_batch", suspects)
+            self.experiment.store("bad_batch", suspects)
             self.terminal.error("the samples of that step: artifacts/bad_batch.json")
 
     def _show_resume_command(self) -> None:
@@ -363,13 +390,18 @@ class Recorder:
         if self.options.stage == "train":
             self.terminal.error(f"to go on: {self.launch.resume_command(self.directory.path)}")
 
-    def _close(self) -> None:
-        with suppress(DiskError):
-            self.experiment.flush()
-            self.fingerprints.close()
-        self.steps.close()
+    def close(self) -> None:
+        """Close the files, and let others have the run."""
+        with ExitStack() as at_last:
+            at_last.callback(self.lock.release)
+            at_last.callback(self._close_log)
+            at_last.callback(self.steps.close)
+            with self._telling_of_failures("fingerprints.bin"):
+                self.experiment.flush()
+                self.fingerprints.close()
+
+    def _close_log(self) -> None:
         self.log.close()
-        self.lock.release()
         if self.log.failure is not None:
             self.terminal.warn(f"log.txt is not whole: {self.log.failure}")
 

@@ -1,5 +1,6 @@
 """`RunResult`: what a run came to, for scripts and for the summary at its end."""
 
+import math
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -61,12 +62,18 @@ class RunResult:
         """What `to_json` gave, as run.json keeps it; `run_dir` is where the run is now."""
 
         def moved(path: str) -> Path:
-            return run_dir / Path(path).relative_to(values["run_dir"])
+            is_inside = Path(path).is_relative_to(values["run_dir"])
+            return run_dir / Path(path).relative_to(values["run_dir"]) if is_inside else Path(path)
+
+        def numbers(metrics: dict[str, float | None]) -> dict[str, float]:
+            return {name: math.nan if value is None else value for name, value in metrics.items()}
 
         files = {
             name: {key: moved(path) for key, path in values[name].items()} for name in ("checkpoints", "predictions")
         }
-        return cls(**values | files | {"run_dir": run_dir, "plots": [moved(path) for path in values["plots"]]})
+        metrics = {name: numbers(values[name]) for name in ("val", "test")}
+        plots = [moved(path) for path in values["plots"]]
+        return cls(**values | files | metrics | {"run_dir": run_dir, "plots": plots})
 
     def summary(self) -> str:
         """The result as a person wants to read it, a fact a line."""

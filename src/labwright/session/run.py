@@ -2,7 +2,7 @@
 
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from labwright.args import ExperimentArgs, RunOptions, UserError
 from labwright.runs import copied_to
@@ -41,15 +41,18 @@ def run_session(
             terminal.line(f"{earlier.directory.path.name} is finished; a larger --epochs would continue it")
             return RunResult.from_json(earlier.record["result"], earlier.directory.path)
         if earlier is not None and earlier.needs_child:
-            parent = begin_child(experiment, earlier)
-            changed = "; ".join(parent["changed"])
-            terminal.line(f"{changed}: this is a child of {parent['run']}, which starts with its weights")
-            options, earlier = options.model_copy(update={"resume": None}), None
+            parent = begin_child(experiment, earlier, terminal)
+            options = options.model_copy(update={"resume": None})
+        experiment.is_taken_up = parent is None and earlier is not None and earlier.checkpoint is not None
         prepare(experiment, options)
-        twin = finished_twin(experiment, launch) if options.skip_existing and not options.force else None
-        if twin is not None and earlier is None:
-            terminal.line(f"already trained as {twin.path.name}; --force trains again")
-            return RunResult.from_json(twin.record()["result"], twin.path)
+        if parent is not None and earlier is not None:
+            earlier.lock.release()  # it has given its weights
+            earlier = None
+        if options.skip_existing and not options.force:
+            twin = finished_twin(experiment, launch)
+            if twin is not None:
+                terminal.line(f"already trained as {twin.path.name}; --force trains again")
+                return RunResult.from_json(twin.record()["result"], twin.path)
         if earlier is None:
             quick_preflight(experiment, terminal)
         trackers = [] if options.debug else experiment.build_trackers(options, terminal.warn)
@@ -62,35 +65,39 @@ def run_session(
             recorder.begin(parent)
         else:
             recorder.take_up(earlier, num_rows)
-        experiment.recorder = recorder
         return _run(experiment, recorder)
 
 
-def _return_to(experiment: "BareExperiment[ExperimentArgs]", earlier: Earlier | None) -> dict[str, int]:
+def _return_to(experiment: "BareExperiment[ExperimentArgs]", earlier: Earlier | None) -> dict[str, Any]:
     """Bring the experiment to where the run was left; how many rows its files had then."""
     if earlier is None:
         return {}
     check_data(earlier.record, experiment.splits.fingerprint)
     num_rows = {} if earlier.checkpoint is None else experiment.resume_from(earlier.checkpoint)
+    if any(change.path == "epochs" for change in earlier.changes):
+        experiment.is_over = False  # more is wanted of a training that had been stopped
     experiment.warnings += differences_of_environment(earlier.record, experiment.device_name())
-    check_epochs(experiment.num_epochs, experiment.epoch)
+    check_epochs(experiment.num_epochs, experiment.position.epoch)
     return num_rows
 
 
 def _run(experiment: "BareExperiment[ExperimentArgs]", recorder: Recorder) -> RunResult:
-    with copied_to(recorder.log):
+    experiment.recorder = recorder
+    with ExitStack() as at_last:
+        at_last.callback(recorder.close)
         try:
-            recorder.start()
-            experiment.run_loop()
-            result = experiment.result
+            with copied_to(recorder.log):
+                try:
+                    recorder.start()
+                    experiment.run_loop()
+                    result = experiment.result
+                finally:
+                    experiment.close_loaders()
+                recorder.finish(result)
         except BaseException as error:
             recorder.fail(error)
+            recorder.terminal.has_told = True
             raise
-        finally:
-            for loader in experiment.loaders.values():
-                if hasattr(loader, "close"):
-                    loader.close()  # worker processes end with the run
-        recorder.finish(result)
     return result
 
 
@@ -113,6 +120,8 @@ def _train(experiment: "BareExperiment[ExperimentArgs]") -> None:
     """Train, or where there are no epochs evaluate the weights as they are."""
     recorder = experiment.recorder
     if experiment.num_epochs == 0:
+        if experiment.is_taken_up:
+            return
         recorder.epoch(experiment.evaluate(experiment.splits.val), is_best=False)
         recorder.keeper.end_epoch()
         return

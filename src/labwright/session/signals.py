@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 
@@ -12,6 +13,8 @@ from labwright.args.errors import Terminated
 
 GRACE_SECONDS = 20.0
 """How long the end of a step is waited for; schedulers kill what has not ended some 30 seconds after their signal."""
+_ECHO_SECONDS = 0.1
+"""The same signal within this time is the same wish: a wrapper handed on what the terminal had sent to all."""
 _WANTED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
 
 
@@ -26,6 +29,7 @@ class StopRequest:
         self.number: int | None = None
         self.is_orderly = False
         """Whether the run is being ended by `raise_if_asked`, and not in the middle of anything."""
+        self._heard_at = 0.0
         self._is_deferred = False
         self._timer: threading.Timer | None = None
 
@@ -37,13 +41,17 @@ class StopRequest:
             yield
         finally:
             self._is_deferred = False
-            if self._timer is not None:
-                self._timer.cancel()
+            self.settle()
         self.raise_if_asked()
 
     def is_asked(self) -> bool:
         """Whether a signal has come."""
         return self.number is not None
+
+    def settle(self) -> None:
+        """The step has ended: what is done now may take its time."""
+        if self._timer is not None:
+            self._timer.cancel()
 
     def raise_if_asked(self) -> None:
         """End the run if a signal asked for it."""
@@ -53,6 +61,10 @@ class StopRequest:
 
     def hear(self, number: int, frame: FrameType | None) -> None:
         """The handler of the signals."""
+        now = time.monotonic()
+        if number == self.number and now - self._heard_at < _ECHO_SECONDS:
+            return
+        self._heard_at = now
         if not self._is_deferred or self.number is not None:
             self.number = number
             raise interruption(number)

@@ -12,13 +12,17 @@ if TYPE_CHECKING:
 
 def run_state(experiment: "BareExperiment[ExperimentArgs]") -> dict[str, Any]:
     """Position, best epoch, patience, progress within the epoch, and the length of every file that grows."""
-    stopping = experiment.early_stopping
+    stopping, progress = experiment.early_stopping, experiment.progress
+    num_rows = experiment.recorder.num_rows()
+    if progress is not None:
+        num_rows["artifacts"] = progress["artifacts"]
     return {
         "position": asdict(experiment.position),
         "best": experiment.best.state_dict(),
         "early_stopping": None if stopping is None else stopping.state_dict(),
-        "progress": experiment.progress,
-        "num_rows": experiment.recorder.num_rows(),
+        "is_over": progress is None and experiment.is_stopped("experiment"),
+        "progress": progress,
+        "num_rows": num_rows,
     }
 
 
@@ -28,6 +32,7 @@ def load_run_state(experiment: "BareExperiment[ExperimentArgs]", state: dict[str
     experiment.best.load_state_dict(state["best"])
     if experiment.early_stopping is not None and state["early_stopping"] is not None:
         experiment.early_stopping.load_state_dict(state["early_stopping"])
+    experiment.is_over = state.get("is_over", False)
     progress = experiment.interrupted = state["progress"]
     experiment.epoch = experiment.position.epoch - (progress is not None)
     if progress is not None:

@@ -84,7 +84,7 @@ def _build_stepper(experiment: "Experiment[ExperimentArgs]", train: Mapping[str,
             warmup_steps=args.ema_warmup_steps,
             every_n_steps=args.ema_every_n_steps,
         )
-    experiment.fingerprinter = None
+    experiment.fingerprinter = experiment.rng_before = None
     experiment.stepper = Stepper(
         device=experiment.device,
         precision=args.precision,
@@ -182,8 +182,8 @@ def _check_noise(experiment: "Experiment[ExperimentArgs]") -> None:
 
 def _load_weights(experiment: "Experiment[ExperimentArgs]") -> None:
     spec = experiment.args.from_checkpoint
-    if spec is None or experiment.options.resume is not None:
-        return  # a run that is taken up has its own
+    if spec is None or experiment.is_taken_up:
+        return
     try:
         _load_patiently(experiment.model, spec)
     except UserError as error:

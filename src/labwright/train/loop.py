@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
+    from labwright.runs import Artifacts
+
     from .batch import Batch, Loss
     from .ema import EMA
     from .fingerprints import Fingerprinter
@@ -75,11 +77,17 @@ class TrainLoop(NestedLoop):
     _samples_before: int
     _num_measured: int
     _num_batches: int = 0
+    _is_between_steps: bool = True
+    _num_artifacts: dict[str, int]
     _samples_at_work: "list[tuple[int, Batch]]"
     """Step, index and source of each batch whose step has not been found good yet."""
 
     if TYPE_CHECKING:  # what an experiment adds
+        artifacts: Artifacts
         interrupted: dict[str, Any] | None
+        is_aside: bool
+
+        def take_up_again(self) -> None: ...
 
         def changed_args(self) -> list[str]: ...
 
@@ -117,6 +125,7 @@ class TrainLoop(NestedLoop):
     def run_dataset(self) -> None:
         """One pass: training, or evaluation without gradients. `loss` and every metric are of the whole of it."""
         self.meter, self._num_measured, self._num_batches, self._samples_at_work = self.new_meter(), 0, 0, []
+        self._is_between_steps, self._num_artifacts = True, self.artifacts.counts()
         if hasattr(self.dataset, "should_stop"):
             self.dataset.should_stop = self.recorder.stop.is_asked
         if self.is_training:
@@ -134,7 +143,7 @@ class TrainLoop(NestedLoop):
         try:
             super().run_dataset()
         except BatchOverdue:  # there was a signal, and nothing to train on since the last step
-            if self.stepper.accumulate_batches == 1:
+            if self._is_between_steps:
                 self.recorder.keeper.keep_within(self._place() | self._place_in_pass())
             self.recorder.stop.raise_if_asked()
             raise
@@ -148,14 +157,15 @@ class TrainLoop(NestedLoop):
     def _evaluate_dataset(self) -> None:
         import torch
 
+        self._take_up_pass()
         try:
             with torch.inference_mode(), self.averaged_model():
                 self.model.eval()
                 super().run_dataset()
         except BaseException as error:
             is_overdue = isinstance(error, BatchOverdue)
-            if self.recorder.stop.is_orderly or is_overdue:  # by now the model has its own weights again
-                self.recorder.keeper.keep_within(self._place())
+            if not self.is_aside and (self.recorder.stop.is_orderly or is_overdue):
+                self.recorder.keeper.keep_within(self._place())  # by now the model has its own weights again
             if is_overdue:
                 self.recorder.stop.raise_if_asked()
             raise
@@ -164,14 +174,24 @@ class TrainLoop(NestedLoop):
     def between_batches(self) -> None:
         """Keep the state where that is due, and end here if a signal asked for it; where no step is half made."""
         if not self.is_training:
-            self.recorder.stop.raise_if_asked()
-        elif self.recorder.keeper.is_due(self.position.step) and not self.stepper.is_within_window:
+            super().between_batches()
+            return
+        self._num_batches += 1
+        self._is_between_steps = self.stepper.closes_window
+        if self.is_aside or self.is_stopped("batch") or not self.recorder.keeper.is_due(self.position.step):
+            return
+        if not self.stepper.is_within_window:
             self.recorder.keeper.keep_within(self._place() | self._place_in_pass())
             self.recorder.stop.raise_if_asked()
 
     def _place(self) -> dict[str, Any]:
         """The pass in hand, and what the passes of this epoch before it came to."""
-        return {"dataset": self.dataset_name, "num_batches": 0, "epoch_metrics": dict(self.epoch_metrics)}
+        return {
+            "dataset": self.dataset_name,
+            "num_batches": 0,
+            "epoch_metrics": dict(self.epoch_metrics),
+            "artifacts": self._num_artifacts,
+        }
 
     def _place_in_pass(self) -> dict[str, Any]:
         """How far the pass has come."""
@@ -181,19 +201,26 @@ class TrainLoop(NestedLoop):
             "num_batches": self._num_batches,
             "num_measured": self._num_measured,
             "meter": self.meter.state_dict(),
-            "sums": dict(self._sums),
-            "dataset_metrics": dict(self.dataset_metrics),
+            "sums": {name: (_packed(total), weight) for name, (total, weight) in self._sums.items()},
+            "dataset_metrics": {name: _packed(value) for name, value in self.dataset_metrics.items()},
+            "artifacts": self.artifacts.counts(),
         }
 
     def _take_up_pass(self) -> None:
-        """Go on in the middle of the pass, where this is the one that was interrupted."""
-        place, self.interrupted = self.interrupted, None
-        if place is None or place["dataset"] != self.dataset_name or not place["num_batches"]:
+        """Go on in the middle of the pass, where this is the one that was interrupted.
+
+        What was done to the state at the start of the epoch and of the pass was done before it was kept.
+        """
+        place = self.interrupted
+        if place is None or place["dataset"] != self.dataset_name or self.is_aside:
+            return
+        self.take_up_again()
+        if not place["num_batches"]:
             return
         self._num_batches, self._num_measured = place["num_batches"], place["num_measured"]
         self.meter.load_state_dict(place["meter"], self.device)
-        self._sums = {name: (_on(total, self.device), weight) for name, (total, weight) in place["sums"].items()}
-        self.dataset_metrics = dict(place["dataset_metrics"])
+        self._sums = {name: (_unpacked(total, self.device), weight) for name, (total, weight) in place["sums"].items()}
+        self.dataset_metrics = {name: _unpacked(value, self.device) for name, value in place["dataset_metrics"].items()}
 
     def _take_fingerprints(self) -> "Fingerprinter":
         if self.fingerprinter is None:
@@ -221,7 +248,6 @@ class TrainLoop(NestedLoop):
         """Prepare the batch and train on it, or evaluate it."""
         is_training = self.is_training
         if is_training:
-            self._num_batches += 1
             samples = {key: self.batch[key] for key in ("index", "source") if key in self.batch}
             self._samples_at_work.append((self.position.step + 1, samples))
             self._take_fingerprints().add_batch(self.batch)
@@ -326,7 +352,19 @@ class TrainLoop(NestedLoop):
                 scheduler.step()
 
 
-def _on(value: Any, device: Any) -> Any:
+def _packed(value: Any) -> Any:
+    """A value that somebody measured as a checkpoint can hold it: arrays of other frameworks as tensors, marked."""
+    import numpy as np
+    import torch
+
+    if isinstance(value, torch.Tensor) or not hasattr(value, "__array__"):
+        return value
+    return {"array": torch.from_numpy(np.array(value))}
+
+
+def _unpacked(value: Any, device: Any) -> Any:
+    if isinstance(value, dict):
+        return value["array"].numpy()[()]
     return value.to(device) if hasattr(value, "to") else value
 
 

@@ -98,7 +98,7 @@ class JaxMlp(BareExperiment[JaxMlpArgs]):
         start, stage = self.args.from_checkpoint, self.options.stage
         if isinstance(start, dict):
             raise UserError("--from_checkpoint: the network here has no submodules; give one file or run directory")
-        if start is not None and self.options.resume is None:
+        if start is not None and not self.is_taken_up:
             self.load_checkpoint(resolve_checkpoint(Path(start)))
         elif stage != "train":
             raise UserError(f"--mode={stage} needs weights; add --from_checkpoint=PATH (a file or a run directory)")

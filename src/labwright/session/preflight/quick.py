@@ -90,7 +90,7 @@ def _require_space(found: Estimate) -> None:
 def _saved(experiment: "Experiment[ExperimentArgs]", path: Path) -> Path:
     try:
         return save_state(experiment, path)
-    except TypeError as error:
+    except (TypeError, UserError) as error:
         raise WillFail(f"this run will not end well, no checkpoint of it can be saved: {error}") from error
 
 
