@@ -81,6 +81,8 @@ class Recorder:
         self._progress: Progress[Any] | None = None
         self._loss = math.nan
         self._main_metric = ""
+        self._is_finished = False
+        self._at_last = ExitStack()
         self._epoch_started = time.perf_counter()
 
     def begin(self, parent: dict[str, Any] | None = None) -> None:
@@ -92,6 +94,7 @@ class Recorder:
             flags = [flag for model, names in changed for flag in flags_of(model, names)]
         staged = RunDirectory.stage(machine.results_dir, args.experiment_id, options.results_subdir)
         self.lock = RunLock.take(staged.path)
+        self._at_last.callback(self.lock.release)
         if parent is not None:
             args = self._keep_start(staged)
         staged.write_args(canonical(args))
@@ -131,6 +134,7 @@ class Recorder:
     def take_up(self, earlier: Earlier, num_rows: dict[str, Any]) -> None:
         """Go on with a run: its files are cut back to what they held when the checkpoint was made."""
         self.lock = earlier.lock
+        self._at_last.callback(self.lock.release)
         self._open(earlier.directory)
         experiment, position = self.experiment, self.experiment.position
         changed = {change.path: [change.old, change.new] for change in earlier.changes}
@@ -156,6 +160,7 @@ class Recorder:
         """Open the files of the run."""
         options, self.directory = self.options, directory
         self.log = LogFile(directory.log_path, self.secrets)
+        self._at_last.callback(self._close_log)
         self.terminal.attach(self.log)
         if self.lock.problem is not None:
             self.terminal.warn(self.lock.problem)
@@ -166,6 +171,7 @@ class Recorder:
         self.history = History(directory.history_path)
         self.steps = JsonlWriter(directory.steps_path)
         self.fingerprints = FingerprintLog(directory.fingerprints_path)
+        self._at_last.callback(self._close_rows)
         self.experiment.artifacts.keep_in(directory.path)
 
     def _cut_back(self, earlier: Earlier, num_rows: dict[str, Any]) -> None:
@@ -341,6 +347,7 @@ class Recorder:
     def finish(self, result: RunResult) -> None:
         """The run ended well."""
         self.record.finish("finished", result=result.to_json())
+        self._is_finished = True
         self.terminal.note(result.summary())
         self.trackers.finish("finished", _numbers(result), result.plots)
 
@@ -352,7 +359,7 @@ class Recorder:
         is_interrupt = not isinstance(error, Exception)
         status = "interrupted" if is_interrupt else "failed"
         text = f"{type(error).__name__}: {error}".rstrip(": ")
-        if self.record.content["status"] == "finished":
+        if self._is_finished:
             self.terminal.error(f"{status} when the run had finished: {text}; kept in {self.directory.path}")
             return
         with ExitStack() as at_last:
@@ -391,14 +398,15 @@ class Recorder:
             self.terminal.error(f"to go on: {self.launch.resume_command(self.directory.path)}")
 
     def close(self) -> None:
-        """Close the files, and let others have the run."""
-        with ExitStack() as at_last:
-            at_last.callback(self.lock.release)
-            at_last.callback(self._close_log)
-            at_last.callback(self.steps.close)
-            with self._telling_of_failures("fingerprints.bin"):
-                self.experiment.flush()
-                self.fingerprints.close()
+        """Close what was opened of the files, and let others have the run."""
+        self._at_last.close()
+
+    def _close_rows(self) -> None:
+        with self._telling_of_failures("steps.jsonl"):
+            self.steps.close()
+        with self._telling_of_failures("fingerprints.bin"):
+            self.experiment.flush()
+            self.fingerprints.close()
 
     def _close_log(self) -> None:
         self.log.close()

@@ -61,6 +61,7 @@ def run_session(
         for warning in experiment.warnings:
             terminal.warn(warning)
         recorder = Recorder(experiment, terminal, trackers, started=started, launch=launch, stop=stop)
+        stack.callback(recorder.close)
         if earlier is None:
             recorder.begin(parent)
         else:
@@ -83,21 +84,19 @@ def _return_to(experiment: "BareExperiment[ExperimentArgs]", earlier: Earlier | 
 
 def _run(experiment: "BareExperiment[ExperimentArgs]", recorder: Recorder) -> RunResult:
     experiment.recorder = recorder
-    with ExitStack() as at_last:
-        at_last.callback(recorder.close)
-        try:
-            with copied_to(recorder.log):
-                try:
-                    recorder.start()
-                    experiment.run_loop()
-                    result = experiment.result
-                finally:
-                    experiment.close_loaders()
-                recorder.finish(result)
-        except BaseException as error:
-            recorder.fail(error)
-            recorder.terminal.has_told = True
-            raise
+    try:
+        with copied_to(recorder.log):
+            try:
+                recorder.start()
+                experiment.run_loop()
+                result = experiment.result
+            finally:
+                experiment.close_loaders()
+            recorder.finish(result)
+    except BaseException as error:
+        recorder.fail(error)
+        recorder.terminal.has_told = True
+        raise
     return result
 
 
