@@ -92,7 +92,7 @@ def _epochs(summary: RunSummary) -> str:
 
 def _resumes(record: dict[str, Any]) -> str:
     times = [str(each.get("at")) for each in record.get("resumes") or [] if isinstance(each, dict)]
-    return f"{len(times)} times, last {times[-1]}" if times else ""
+    return f"{len(times)} time{'s' * (len(times) > 1)}, last {times[-1]}" if times else ""
 
 
 def _code(git: Any) -> str:

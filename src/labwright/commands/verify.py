@@ -9,6 +9,7 @@ from labwright.runs.durable import strict_json
 from labwright.runs.find import MEANINGS, find_run
 from labwright.runs.repetition import repeat_run, working_folder
 from labwright.runs.verification import CERTIFICATE, verify_run
+from labwright.session.secrets import secrets_of
 
 from .base import Project
 
@@ -33,7 +34,8 @@ def run(given: Namespace, project: Project) -> int:
     with working_folder(keep=given.keep) as folder:
         repetition = repeat_run(found, folder / "code", cache_dir=project.machine.cache_dir, here=Path.cwd())
         say(f"verifying {found.path.name} with {repetition.code_text}")
-        verification = verify_run(repetition, folder, num_kills=given.kills, seed=given.seed, say=say)
+        secrets = secrets_of(project.machine)
+        verification = verify_run(repetition, folder, num_kills=given.kills, seed=given.seed, say=say, secrets=secrets)
         if given.keep:
             say(f"kept: {folder}")
     say(f"certificate: {found.path / CERTIFICATE}")

@@ -13,7 +13,16 @@ from typing import Any, Literal, NamedTuple, NotRequired, TypedDict, cast
 from labwright.args.errors import UserError
 
 from .artifacts import FOLDER as ARTIFACTS
-from .durable import Payload, disk_errors, make_directory, remove_file, remove_temporaries, strict_json, write_durably
+from .durable import (
+    Payload,
+    disk_errors,
+    make_directory,
+    remove_file,
+    remove_temporaries,
+    strict_json,
+    sync_directory,
+    write_durably,
+)
 
 Role = Literal["last", "best"]
 _NAME = re.compile(r"(last|best)(_[1-9][0-9]*)?")
@@ -103,8 +112,12 @@ class CheckpointStore:
         index = _numbered("last", newest[: self.keep_last])
         index |= _numbered("best", _with(entry, best, is_best)[: self.keep_best])
         self._write_index(index)
-        for file in kept_files - {entry["file"] for entry in index.values()}:
+        replaced = kept_files - {entry["file"] for entry in index.values()}
+        for file in replaced:
             remove_file(self.directory / file)
+        if replaced:
+            with disk_errors(self.directory):
+                sync_directory(self.directory)  # or a power cut would bring them back
         return path
 
     def _write_index(self, index: dict[str, CheckpointEntry]) -> None:

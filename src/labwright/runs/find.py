@@ -50,10 +50,13 @@ def _one_or_more(text: str, results_dir: Path) -> list[RunDirectory]:
 
 def _typed_path(text: str, results_dir: Path) -> Path | None:
     """The path that `text` is, from here or from the results directory; None where it is none."""
-    path = Path(text).expanduser()
-    candidates = [path, results_dir / path]
-    existing = next((each for each in candidates if (each / "run.json").is_file()), None)
-    return path if existing is None and os.sep in text else existing
+    try:
+        path = Path(text).expanduser()
+        candidates = [path, results_dir / path]
+        existing = next((each for each in candidates if (each / "run.json").is_file()), None)
+    except (OSError, RuntimeError, ValueError):  # too long, a user that nobody knows, a NUL
+        return None
+    return path if existing is None and os.sep in text and not is_expression(text) else existing
 
 
 def _newest(results_dir: Path) -> RunDirectory:

@@ -68,6 +68,8 @@ class FingerprintLog:
     def cut(self, num_steps: int) -> None:
         """Go on after step `num_steps`: later ones are dropped, and of missing ones nothing is known."""
         with disk_errors(self.path):
+            if num_steps == 0:  # whatever a power cut has made of it, nothing of it is wanted
+                self.path.unlink(missing_ok=True)
             file = self._opened()
             file.truncate(len(HEADER) + num_steps * ROW_SIZE)  # makes it longer too, by zeros
             os.fsync(file.fileno())

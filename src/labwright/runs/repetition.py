@@ -168,7 +168,8 @@ def working_folder(chosen: Path | None = None, *, keep: bool = False) -> Generat
 
 def last_words(log: Path) -> str:
     """The line in which a process said why it ended; where none is about that, its last."""
-    lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").split("\n") if line.strip()]
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
     errors = [found[1] for line in lines if (found := _ERROR.search(line))]
     return one_line((errors or lines or ["it said nothing"])[-1], 300)
 

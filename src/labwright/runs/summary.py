@@ -154,7 +154,8 @@ def _measured(result: Mapping[str, Any], args: Mapping[str, Any], history: Histo
         low = lower_is_better(deciding) if minimize is None else minimize
         best = history.best(deciding, minimize=low)
         best_epoch = kept_epoch = None if best is None else best.epoch
-    last_epoch = rows[-1]["epoch"] if rows else 0
+    last = max(rows, key=lambda row: row["epoch"], default={"epoch": 0, "step": 0})  # the tests' come after it
+    last_epoch = last["epoch"]
     test = {name if "/" in name else f"test/{name}": value for name, value in section(result, "test").items()}
     tested = {name: float(value) for name, value in test.items() if _number(value) is not None}
     kept = _metrics_at(history, last_epoch if kept_epoch is None else kept_epoch) | tested
@@ -165,7 +166,7 @@ def _measured(result: Mapping[str, Any], args: Mapping[str, Any], history: Histo
         minimize = _direction(history, deciding, result.get("best_value"))
     return {
         "epoch": last_epoch,
-        "step": rows[-1]["step"] if rows else 0,
+        "step": last["step"],
         "best_metric": deciding,
         "best_epoch": _typed(best_epoch, int),
         "lower_is_better": minimize,

@@ -6,7 +6,7 @@ and every history row, bit by bit; only measured times may differ.
 
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from .directory import RunDirectory
 from .divergence import compare_runs
 from .durable import strict_json, write_durably
 from .killing import Kill, Killing, KillingFailed, Say
+from .redaction import redact_text
 from .repetition import Repetition, last_words, run_within
 from .snapshot import Snapshot
 from .state_files import compare_states
@@ -80,8 +81,10 @@ class Verification:
         return {"verified": self.is_verified, "verdict": self.headline(), **asdict(self)}
 
 
-def verify_run(repetition: Repetition, folder: Path, *, num_kills: int, seed: int, say: Say) -> Verification:
-    """Do all that in `folder`, and write the certificate into the run's directory.
+def verify_run(
+    repetition: Repetition, folder: Path, *, num_kills: int, seed: int, say: Say, secrets: Iterable[str] = ()
+) -> Verification:
+    """Do all that in `folder`, and write the certificate, without `secrets`, into the run's directory.
 
     Raises:
         UserError: the run cannot be repeated at all.
@@ -106,7 +109,7 @@ def verify_run(repetition: Repetition, folder: Path, *, num_kills: int, seed: in
         agreement.num_compared,
         agreement.differences,
     )
-    _certify(repetition, whole, verification)
+    _certify(repetition, whole, verification, secrets)
     return verification
 
 
@@ -164,13 +167,14 @@ def _compare(whole: RunDirectory, killed: RunDirectory) -> Agreement:
     return Agreement(counts, differences)
 
 
-def _certify(repetition: Repetition, whole: RunDirectory, verification: Verification) -> None:
+def _certify(repetition: Repetition, whole: RunDirectory, verification: Verification, secrets: Iterable[str]) -> None:
     """Write down what was found, with what, by which code."""
     record, snapshot = whole.record(), Snapshot.of(repetition.run.record())
     code = {"snapshot": snapshot.commit, "tree": snapshot.tree} if snapshot else {"git": repetition.code_now()}
     facts = {name: record.get(name) for name in ("started_at", "device", "host", "versions")}
     content = verification.to_json() | {"code": code} | facts
-    write_durably(repetition.run.path / CERTIFICATE, strict_json(content, indent=2) + b"\n")
+    text = redact_text(strict_json(content, indent=2).decode(), secrets)
+    write_durably(repetition.run.path / CERTIFICATE, f"{text}\n".encode())
 
 
 def _checkpoint_path(run: RunDirectory) -> Path | None:

@@ -128,22 +128,33 @@ def check_epochs(num_epochs: int, begun: int) -> None:
         raise UserError(f"--epochs={num_epochs}: {begun} epochs have begun already; ask for as many or more")
 
 
-def begin_child(experiment: "BareExperiment[ExperimentArgs]", earlier: Earlier, terminal: Terminal) -> dict[str, Any]:
-    """Make `experiment` start with the weights of the earlier run; where it descends from, for its record."""
+@dataclass(frozen=True)
+class Parent:
+    """The run that a child run begins from."""
+
+    lineage: dict[str, Any]
+    """For the child's record."""
+    record: dict[str, Any]
+    changed: list[str]
+    """The paths of the arguments that make it a child."""
+
+
+def begin_child(experiment: "BareExperiment[ExperimentArgs]", earlier: Earlier, terminal: Terminal) -> Parent:
+    """Make `experiment` start with the weights of the earlier run."""
     for line in earlier.rejected:
         terminal.warn(line)
-    if "from_checkpoint" not in experiment.uses or earlier.checkpoint is None:
-        changed = ", ".join(str(change) for change in earlier.changes)
-        why = "there is no checkpoint" if earlier.checkpoint is None else "it keeps no weights to start from"
-        raise UserError(f"--resume: {changed} needs a child run, and {why}; start a new run instead")
-    experiment.args = experiment.args.model_copy(update={"from_checkpoint": str(earlier.checkpoint)})
-    place = earlier.entry or {}
     name, changed = earlier.directory.path.name, [str(change) for change in earlier.changes]
+    if "from_checkpoint" not in experiment.uses or earlier.checkpoint is None:
+        why = "there is no checkpoint" if earlier.checkpoint is None else "it keeps no weights to start from"
+        raise UserError(f"--resume: {', '.join(changed)} needs a child run, and {why}; start a new run instead")
+    experiment.args = experiment.args.model_copy(update={"from_checkpoint": str(earlier.checkpoint)})
     terminal.line(f"{'; '.join(changed)}: this is a child of {name}, which starts with its weights")
-    return {
+    place = earlier.entry or {}
+    lineage = {
         "run": name,
         "path": str(earlier.directory.path),
         "epoch": place.get("epoch"),
         "step": place.get("step"),
         "changed": changed,
     }
+    return Parent(lineage, earlier.record, [change.path for change in earlier.changes])

@@ -31,7 +31,7 @@ from labwright.runs.snapshot import take_snapshot
 from labwright.runs.terminal import Progress, Terminal
 from labwright.trackers import GuardedTrackers, RunInfo, Tracker
 
-from .earlier import Earlier
+from .earlier import Earlier, Parent
 from .keeper import Keeper
 from .launch import OF_THIS_START, Launch, changed_fields, flags_of
 from .result import RunResult, flat
@@ -85,7 +85,7 @@ class Recorder:
         self._at_last = ExitStack()
         self._epoch_started = time.perf_counter()
 
-    def begin(self, parent: dict[str, Any] | None = None) -> None:
+    def begin(self, parent: Parent | None = None) -> None:
         """Make the run directory, with what is known before the first step; `parent` is the run it descends from."""
         args, machine, options = self.experiment.args, self.experiment.machine, self.options
         flags = self.launch.flags
@@ -107,12 +107,12 @@ class Recorder:
             secrets=self.secrets,
             experiment_id=args.experiment_id,
             identity=args.identity(),
-            parent=parent,
+            parent=None if parent is None else parent.lineage,
             resumes=[],
             program=list(launch.program),
             cwd=str(launch.cwd),
             flags=list(flags),
-            sources=launch.sources,
+            sources=launch.sources if parent is None else _changed_sources(parent.record, launch, parent.changed),
             options=canonical(options),
             machine=canonical(machine),
             versions=versions(),
@@ -146,7 +146,7 @@ class Recorder:
             host=host(),
             machine=canonical(experiment.machine),
             options=canonical(self.options),
-            sources=(self.record.content.get("sources") or {}) | dict.fromkeys(changed, "--resume"),
+            sources=_changed_sources(self.record.content, self.launch, changed),
         )
         if self.launch.flags is not None:
             self.record.update(flags=list(self.launch.flags))
@@ -345,10 +345,15 @@ class Recorder:
             return None
 
     def finish(self, result: RunResult) -> None:
-        """The run ended well."""
+        """The run ended well: every file of it is whole, and then run.json says so."""
+        self.terminal.note(result.summary())
+        self.experiment.flush()
+        self.fingerprints.close()
+        self.steps.close()
+        if self.log.failure is not None:
+            raise self.log.failure
         self.record.finish("finished", result=result.to_json())
         self._is_finished = True
-        self.terminal.note(result.summary())
         self.trackers.finish("finished", _numbers(result), result.plots)
 
     def fail(self, error: BaseException) -> None:
@@ -412,6 +417,12 @@ class Recorder:
         self.log.close()
         if self.log.failure is not None:
             self.terminal.warn(f"log.txt is not whole: {self.log.failure}")
+
+
+def _changed_sources(record: dict[str, Any], launch: Launch, changed: Iterable[str]) -> dict[str, str]:
+    """Where the arguments of a run that goes on were said: the changed ones now, all others when it began."""
+    said = {path: launch.sources.get(path, "changed at a resume") for path in changed}
+    return (record.get("sources") or {}) | said
 
 
 def _existing(paths: list[Path]) -> list[Path]:

@@ -97,6 +97,10 @@ def _run(experiment: "BareExperiment[ExperimentArgs]", recorder: Recorder) -> Ru
         recorder.fail(error)
         recorder.terminal.has_told = True
         raise
+    recorder.close()
+    if recorder.log.failure is not None:  # what was said after the end found no room: no good end
+        recorder.terminal.has_told = True
+        raise recorder.log.failure
     return result
 
 
