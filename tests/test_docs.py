@@ -5,17 +5,21 @@ What a fenced block of a page means here:
 console: `$ ` commands, run in order; what is shown below them has to come, `...` standing for anything.
 python: a file, if its first line is a comment with its path; else a program, run as it stands.
 diff: a change to a file that is there, its hunks divided by `@@`.
+
+A line `^C` or `Killed` in what is shown: once the lines above it have come, Ctrl-C is pressed, or the process killed.
 """
 
 import os
 import re
 import runpy
 import shlex
+import signal
 import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from threading import Timer
 from typing import Any, NamedTuple, get_args
 
 import pytest
@@ -55,6 +59,9 @@ NOT_RUN = {
 NEEDS_OTHERS = ("with_lightning.py", "with_hydra.py", "with_trainer.py")
 """Programs of docs/comparison.md, which need packages that labwright does not."""
 
+STRUCK = {"^C": (signal.SIGINT, 130), "Killed": (signal.SIGKILL, -signal.SIGKILL)}
+"""What a line of a page does to the command above it, and how that ends."""
+
 
 class Block(NamedTuple):
     """A fenced block of a page."""
@@ -90,9 +97,9 @@ def commands(block: Block) -> Iterator[Command]:
 def plain(text: str, folder: Path | None = None) -> str:
     """`text` without what differs from run to run: folders, times, numbers and what hangs on them."""
     if folder is not None:
-        text = text.replace(str(folder), HOME)
+        text = text.replace(str(folder), HOME).replace(sys.executable, ".venv/bin/python")
     text = re.sub(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_[0-9a-f]{4}", "RUN", text)
-    text = re.sub(r"[0-9a-f]{64}", "SHA", text)
+    text = re.sub(r"\b([0-9a-f]{12}|[0-9a-f]{40}|[0-9a-f]{64})\b", "SHA", text)
     text = re.sub(r"-?\d[\d,]*(\.\d+)?(e-?\d+)?", "0", text)
     text = re.sub(r"  best$", "", text, flags=re.MULTILINE)
     text = re.sub(r"[^\S\n]+", " ", text)
@@ -113,7 +120,7 @@ def agrees(shown: str, came: str) -> bool:
 
 
 class Reader:
-    """Somebody who follows a page in a copy of the repository of their own, without a network."""
+    """Somebody who follows a page in a clone of the repository of their own, without a network."""
 
     def __init__(self, folder: Path) -> None:
         self.home = folder / "labwright"
@@ -134,13 +141,21 @@ class Reader:
             (programs / name).write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)}{command} "$@"\n')
             (programs / name).chmod(0o755)
         nowhere = "http://127.0.0.1:9"
-        self.environment = os.environ | {
+        settings = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        self.environment = settings | {
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_NOSYSTEM": "1",
             "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(self.home / "src"),
             "OMP_NUM_THREADS": "1",
             "http_proxy": nowhere,
             "https_proxy": nowhere,
         }
+        commit = (
+            "git init -q -b main && git add -A && git -c user.name=You -c user.email=you@localhost commit -qm Cloned"
+        )
+        cloned = self.call(["bash", "-c", commit])
+        assert cloned.returncode == 0, cloned.stdout
 
     def follow(self, block: Block) -> None:
         header = re.match(r"# ([\w/.]+\.\w+)\n", block.text)
@@ -160,15 +175,22 @@ class Reader:
     def run(self, command: Command) -> None:
         if not command.is_run:
             return
-        done = self.call(["bash", "-c", command.text])
-        expected = 2 if ": error: " in command.shown else 0
+        words, shown = ["bash", "-c", command.text], command.shown
+        strike = next((line for line in shown.splitlines() if line in STRUCK), None)
+        if strike is None:
+            done, expected = self.call(words), 2 if ": error: " in shown else 0
+        else:
+            number, expected = STRUCK[strike]
+            before, _, after = shown.partition(f"\n{strike}")
+            done, shown = self.call(words, before, number), before + after
         assert done.returncode == expected, f"$ {command.text}\n{done.stdout}"
-        if command.shown:
-            shown, came = plain(command.shown), plain(done.stdout, self.home)
+        if shown:
+            shown, came = plain(shown), plain(done.stdout, self.home)
             assert agrees(shown, came), f"$ {command.text}\nshown:\n{shown}\n\ncame:\n{came}"
 
-    def call(self, words: list[str]) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+    def call(self, words: list[str], until: str = "", number: int | None = None) -> subprocess.CompletedProcess[str]:
+        """What comes of a command; it is sent the signal `number` once the lines `until` have come."""
+        process = subprocess.Popen(
             words,
             cwd=self.home,
             env=self.environment,
@@ -176,8 +198,19 @@ class Reader:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=120,
+            start_new_session=True,
         )
+        timer, came = Timer(120, os.killpg, [process.pid, signal.SIGKILL]), ""
+        timer.start()
+        with process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                came += line
+                if number is not None and agrees(plain(until), plain(came, self.home)):
+                    os.killpg(process.pid, number)
+                    number = None
+        timer.cancel()
+        return subprocess.CompletedProcess(words, process.returncode, came)
 
     def change(self, block: Block) -> None:
         _, header, *lines = block.text.splitlines()
