@@ -15,7 +15,7 @@ test: $(VENV)/.dev
 	$(PY) -m ruff format --check .
 	$(PY) -m basedpyright
 	$(PY) -m pytest -n 2 -m "not slow and not kill"
-	$(PY) -m pytest -n 2 -m slow
+	$(PY) -m pytest -n 2 -m "slow and not kill"
 	$(PY) -m pytest -n 2 -m kill
 
 # Kills hundreds of runs and resumes them, and puts the table of docs/reliability.md anew; half an hour on two cores.

@@ -210,7 +210,7 @@ def test_tests_are_linted_typed_and_run_fast_ones_first(checkout: Checkout) -> N
         "ruff format --check .",
         "basedpyright",
         "pytest -n 2 -m not slow and not kill",
-        "pytest -n 2 -m slow",
+        "pytest -n 2 -m slow and not kill",
         "pytest -n 2 -m kill",
     ]
 

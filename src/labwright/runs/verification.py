@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ from .state_files import compare_states
 CERTIFICATE = "certificate.json"
 _STEPS_PER_EPOCH = 8
 _EPOCHS = 2
-_OPTIONS: dict[str, Any] = {"predictions": "none", "checkpoint_every_n_steps": 1, "keep_checkpoints": 2}
+_OPTIONS: dict[str, Any] = {"predictions": "none", "keep_checkpoints": 2}
+_WAYS_TO_KEEP: tuple[dict[str, Any], ...] = (_OPTIONS | {"checkpoint_every_n_steps": 1}, _OPTIONS)
+"""Not every experiment has checkpoints within an epoch."""
 _LEFT_OUT = ("predict_on_train", "probabilities", "batch_histograms", "checkpoint_every_seconds")
 """Flags that a short form goes without."""
 _PATIENCE_SECONDS = 300.0
@@ -90,11 +93,11 @@ def verify_run(
         UserError: the run cannot be repeated at all.
     """
     log, started = folder / "log.txt", time.monotonic()
-    short_form, whole = _run_undisturbed(repetition, folder / "undisturbed", log)
+    short_form, options, whole = _run_undisturbed(repetition, folder / "undisturbed", log)
     seconds = time.monotonic() - started
     num_steps, num_epochs = (max((row[name] for row in whole.history()), default=0) for name in ("step", "epoch"))
     say(f"undisturbed: {_count(num_epochs, 'epoch')}, {_count(num_steps, 'step')}, in {seconds:.1f} s")
-    killing = Killing(repetition, short_form | _OPTIONS, _LEFT_OUT, log, _PATIENCE_SECONDS + 10 * seconds, say)
+    killing = Killing(repetition, short_form | options, _LEFT_OUT, log, _PATIENCE_SECONDS + 10 * seconds, say)
     try:
         agreement = _compare(whole, killing.run(folder, whole, num_kills, random.Random(seed)))
     except KillingFailed as failure:
@@ -113,15 +116,17 @@ def verify_run(
     return verification
 
 
-def _run_undisturbed(repetition: Repetition, results: Path, log: Path) -> tuple[dict[str, Any], RunDirectory]:
-    """The shortest form that the experiment takes, and the run of it."""
+def _run_undisturbed(
+    repetition: Repetition, results: Path, log: Path
+) -> tuple[dict[str, Any], dict[str, Any], RunDirectory]:
+    """The shortest form that the experiment takes, the options it takes with it, and the run of it."""
     name, code = repetition.run.path.name, 0
-    for short_form in _short_forms(repetition.run.args()):
-        command = repetition.begin_command(results, short_form | _OPTIONS, without=_LEFT_OUT)
+    for short_form, options in product(_short_forms(repetition.run.args()), _WAYS_TO_KEEP):
+        command = repetition.begin_command(results, short_form | options, without=_LEFT_OUT)
         with repetition.process(command, log) as process:
             code = process.wait()
         if code == 0:
-            return short_form, run_within(results)
+            return short_form, options, run_within(results)
         if code != 2:  # 2: refused, and may be taken in a longer form
             break
     raise UserError(f"{name}: a short form of it ends with exit code {code}: {last_words(log)}")
