@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from labwright.runs.fingerprints import FILE_NAME, FingerprintLog
+from labwright.runs.proof.fingerprints import FILE_NAME, FingerprintLog
 from labwright.train import Stepper, build_loader, to_device
 from labwright.train.fingerprints import Fingerprinter
 

@@ -23,7 +23,7 @@ from lab.experiments.digits import DigitsArgs
 from labwright.args.base import canonical
 from labwright.args.files import yaml_text
 from labwright.runs import strict_json, versions
-from labwright.runs.index import FILE_NAME
+from labwright.runs.listing.index import FILE_NAME
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_SECONDS = 1.0

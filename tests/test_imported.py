@@ -83,7 +83,7 @@ TRAIN = """
 import json
 from pathlib import Path
 import labwright
-from labwright.runs.snapshot import take_snapshot
+from labwright.runs.code.snapshot import take_snapshot
 from labwright.session import recorder
 recorder.plot_history = labwright.Experiment.plot = lambda *words, **more: []
 for name in ("tiny", "bare"):

@@ -20,7 +20,7 @@ from labwright.project import read_machine, registry_of_project
 if TYPE_CHECKING:
     from labwright.experiment import Experiment
     from labwright.runs import RunDirectory
-    from labwright.runs.snapshot import Snapshot
+    from labwright.runs.code.snapshot import Snapshot
     from labwright.session.recorder import Recorder
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ def import_run(
     Raises:
         UserError: the run, its code or its weights cannot be found, or other code of that name is in use.
     """
-    from labwright.runs.find import find_run
+    from labwright.runs.listing.find import find_run
 
     if results_dir is None:
         present = MachineConfig if isinstance(machine, str) else machine
@@ -59,7 +59,7 @@ def import_run(
 
 def _args_model(run: "RunDirectory") -> type[ExperimentArgs]:
     """The class of the run's arguments, of the code that it had."""
-    from labwright.runs.snapshot import Snapshot
+    from labwright.runs.code.snapshot import Snapshot
 
     snapshot = Snapshot.of(run.record())
     if snapshot is None:
@@ -76,7 +76,7 @@ def _args_model(run: "RunDirectory") -> type[ExperimentArgs]:
 
 def _restored(snapshot: "Snapshot") -> Path:
     """The folder of the run's code in the user's cache; runs with equal code share it."""
-    from labwright.runs.restore import export_snapshot, repository_of
+    from labwright.runs.code.restore import export_snapshot, repository_of
 
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     target = cache / "labwright" / "code" / snapshot.tree

@@ -60,7 +60,7 @@ def earlier_run(words: Sequence[str], machine: type[MachineConfig], config_file:
     given = flag_values(words, "resume")
     if not given:
         return None
-    from labwright.runs.find import find_run
+    from labwright.runs.listing.find import find_run
 
     folders = flag_values(words, "results_dir")
     run = find_run(given[-1], Path(folders[-1]) if folders else read_machine(machine, config_file).results_dir)

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from labwright.runs.notes import Notes, read_notes, write_notes
+from labwright.runs.listing.notes import Notes, read_notes, write_notes
 from tests.conftest import Ended
 from tests.written_runs import write_run
 

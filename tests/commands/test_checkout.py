@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from labwright.runs import RunDirectory
-from labwright.runs.snapshot import take_snapshot
+from labwright.runs.code.snapshot import take_snapshot
 
 from ..conftest import Ended
 from ..repositories import forget_settings, git, new_repository

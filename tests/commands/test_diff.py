@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from labwright.runs.code.snapshot import take_snapshot
 from labwright.runs.provenance import host, versions
-from labwright.runs.snapshot import take_snapshot
 
 from ..conftest import Ended
 from ..repositories import forget_settings, new_repository

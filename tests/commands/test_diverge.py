@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from labwright.runs import History, RunDirectory, RunRecord
-from labwright.runs.fingerprints import FILE_NAME, Fingerprint, FingerprintLog
+from labwright.runs.proof.fingerprints import FILE_NAME, Fingerprint, FingerprintLog
 from tests.conftest import Ended
 
 CommandLine = Callable[..., Ended]

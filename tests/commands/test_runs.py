@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from labwright.runs.find import find_run
-from labwright.runs.notes import Notes, write_notes
+from labwright.runs.listing.find import find_run
+from labwright.runs.listing.notes import Notes, write_notes
 from tests.conftest import RUN_PY, Ended
 from tests.written_runs import SGD, write_run
 

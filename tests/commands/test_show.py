@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from labwright.runs.listing.notes import Notes, write_notes
 from labwright.runs.lock import RunLock
-from labwright.runs.notes import Notes, write_notes
 from tests.conftest import Ended
 from tests.written_runs import write_run
 

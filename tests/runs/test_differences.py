@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from labwright.runs import RunDirectory
+from labwright.runs.code.snapshot import Snapshot, list_snapshots, take_snapshot
 from labwright.runs.differences import Differences, diff_from_now, diff_runs
 from labwright.runs.provenance import host, versions
-from labwright.runs.snapshot import Snapshot, list_snapshots, take_snapshot
 
 from ..repositories import forget_settings, git, new_repository
 from ..written_runs import SGD, write_run

@@ -77,7 +77,7 @@ def test_a_git_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "git").write_text("#!/bin/sh\nread forever < /dev/zero\n")
     (tmp_path / "git").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("labwright.runs.git.TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr("labwright.runs.code.git.TIMEOUT_SECONDS", 0.2)
     assert git_state(tmp_path) is None
 
 

@@ -10,7 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from labwright.runs.fingerprints import RANDOMNESS_EVERY, Fingerprint, FingerprintLog, Fingerprints, first_difference
+from labwright.runs.proof.fingerprints import (
+    RANDOMNESS_EVERY,
+    Fingerprint,
+    FingerprintLog,
+    Fingerprints,
+    first_difference,
+)
 from labwright.train import build_loader
 from labwright.train.fingerprints import Fingerprinter
 

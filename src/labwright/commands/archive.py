@@ -3,8 +3,8 @@
 from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 
-from labwright.runs.find import MEANINGS, find_runs
-from labwright.runs.notes import read_notes, write_notes
+from labwright.runs.listing.find import MEANINGS, find_runs
+from labwright.runs.listing.notes import read_notes, write_notes
 
 from .base import Project
 

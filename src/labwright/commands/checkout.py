@@ -9,9 +9,9 @@ from typing import Any
 
 from labwright.args.errors import UserError
 from labwright.runs import RunDirectory
-from labwright.runs.find import find_run
-from labwright.runs.restore import checkout_snapshot, repository_of
-from labwright.runs.snapshot import Snapshot
+from labwright.runs.code.restore import checkout_snapshot, repository_of
+from labwright.runs.code.snapshot import Snapshot
+from labwright.runs.listing.find import find_run
 
 from .base import Project
 

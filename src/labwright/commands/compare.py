@@ -13,7 +13,7 @@ from labwright.args.errors import UserError
 from labwright.args.wording import listed, spelled
 from labwright.runs.comparison import Column, ComparedRun, Comparison, Group, compare
 from labwright.runs.durable import strict_json
-from labwright.runs.find import find_runs
+from labwright.runs.listing.find import find_runs
 
 from .base import Project
 from .table import csv_text, number_text, print_table

@@ -6,13 +6,13 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from labwright.args.errors import UserError
+from labwright.runs.code.snapshot import Snapshot, drop_snapshot
 from labwright.runs.directory import RunDirectory
-from labwright.runs.find import MEANINGS, find_runs
-from labwright.runs.index import RUN_ID, as_it_is_now
+from labwright.runs.listing.find import MEANINGS, find_runs
+from labwright.runs.listing.index import RUN_ID, as_it_is_now
+from labwright.runs.listing.summary import RunSummary, summarize
 from labwright.runs.lock import RunLock, is_locked
 from labwright.runs.sizes import bytes_text
-from labwright.runs.snapshot import Snapshot, drop_snapshot
-from labwright.runs.summary import RunSummary, summarize
 
 from .base import Project, confirmed
 from .show import size_of

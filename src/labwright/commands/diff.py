@@ -6,7 +6,7 @@ from pathlib import Path
 from labwright.args.machine import config_path
 from labwright.runs.differences import diff_from_now, diff_runs
 from labwright.runs.durable import strict_json
-from labwright.runs.find import MEANINGS, find_run
+from labwright.runs.listing.find import MEANINGS, find_run
 
 from .base import Project
 

@@ -2,9 +2,9 @@
 
 from argparse import ArgumentParser, Namespace
 
-from labwright.runs.divergence import compare_runs
 from labwright.runs.durable import strict_json
-from labwright.runs.find import MEANINGS, find_run
+from labwright.runs.listing.find import MEANINGS, find_run
+from labwright.runs.proof.divergence import compare_runs
 
 from .base import Project
 

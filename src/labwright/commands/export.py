@@ -7,8 +7,8 @@ from typing import Any
 from labwright.args.errors import UserError
 from labwright.runs.directory import RunDirectory
 from labwright.runs.durable import write_durably
-from labwright.runs.find import MEANINGS, find_runs
 from labwright.runs.history import History
+from labwright.runs.listing.find import MEANINGS, find_runs
 
 from .base import Project
 from .table import csv_text

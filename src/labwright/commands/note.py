@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from labwright.args.wording import one_line
 from labwright.runs import redact_text
-from labwright.runs.find import MEANINGS, find_run
-from labwright.runs.notes import read_notes, write_notes
+from labwright.runs.listing.find import MEANINGS, find_run
+from labwright.runs.listing.notes import read_notes, write_notes
 from labwright.session.secrets import secrets_of
 
 from .base import Project

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from labwright.args.errors import UserError
 from labwright.runs.durable import strict_json
-from labwright.runs.find import MEANINGS, find_run
-from labwright.runs.repetition import repeat_run, working_folder
-from labwright.runs.reproduction import TOLERANCE, reproduce_run
+from labwright.runs.listing.find import MEANINGS, find_run
+from labwright.runs.proof.repetition import repeat_run, working_folder
+from labwright.runs.proof.reproduction import TOLERANCE, reproduce_run
 
 from .base import Project
 from .verify import EPILOG, say

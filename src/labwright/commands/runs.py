@@ -12,10 +12,10 @@ from labwright.args.errors import UserError
 from labwright.args.wording import spelled
 from labwright.runs.comparison import differing_args, short_names
 from labwright.runs.durable import strict_json
-from labwright.runs.fields import Fields, Reader
-from labwright.runs.index import read_index
-from labwright.runs.query import select
-from labwright.runs.summary import RunSummary
+from labwright.runs.listing.fields import Fields, Reader
+from labwright.runs.listing.index import read_index
+from labwright.runs.listing.query import select
+from labwright.runs.listing.summary import RunSummary
 
 from .base import Project
 from .table import csv_text, number_text, print_table

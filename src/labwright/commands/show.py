@@ -11,11 +11,11 @@ from typing import Any
 from labwright.args.wording import one_line, spelled
 from labwright.runs.directory import RunDirectory
 from labwright.runs.durable import strict_json
-from labwright.runs.find import MEANINGS, find_run
 from labwright.runs.history import History, split_metric_name
-from labwright.runs.index import as_it_is_now, read_index
+from labwright.runs.listing.find import MEANINGS, find_run
+from labwright.runs.listing.index import as_it_is_now, read_index
+from labwright.runs.listing.summary import DAMAGED, RunSummary, lower_is_better, section, summarize
 from labwright.runs.sizes import bytes_text
-from labwright.runs.summary import DAMAGED, RunSummary, lower_is_better, section, summarize
 
 from .base import Project
 from .runs import duration_text, facts_of

@@ -5,9 +5,9 @@ from argparse import ArgumentParser, Namespace
 from labwright.args.errors import UserError
 from labwright.args.wording import quoted
 from labwright.runs import redact_text
-from labwright.runs.find import MEANINGS, find_run
-from labwright.runs.notes import read_notes, write_notes
-from labwright.runs.summary import summarize
+from labwright.runs.listing.find import MEANINGS, find_run
+from labwright.runs.listing.notes import read_notes, write_notes
+from labwright.runs.listing.summary import summarize
 from labwright.session.secrets import secrets_of
 
 from .base import Project

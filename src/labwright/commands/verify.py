@@ -6,9 +6,9 @@ from pathlib import Path
 
 from labwright.args.errors import UserError
 from labwright.runs.durable import strict_json
-from labwright.runs.find import MEANINGS, find_run
-from labwright.runs.repetition import repeat_run, working_folder
-from labwright.runs.verification import CERTIFICATE, verify_run
+from labwright.runs.listing.find import MEANINGS, find_run
+from labwright.runs.proof.repetition import repeat_run, working_folder
+from labwright.runs.proof.verification import CERTIFICATE, verify_run
 from labwright.session.secrets import secrets_of
 
 from .base import Project

@@ -14,9 +14,9 @@ from labwright.args.wording import listed, nearest, one_line, quoted, spelled
 
 from .directory import RunDirectory
 from .history import History, split_metric_name
+from .listing.summary import DAMAGED, RunSummary, lower_is_better, summarize
 from .plots.comparison import MOST_COLORS
 from .plots.panels import role
-from .summary import DAMAGED, RunSummary, lower_is_better, summarize
 
 _LABEL_WIDTH, _VALUE_WIDTH = 60, 24  # characters of a label, and of a value in it
 

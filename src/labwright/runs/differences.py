@@ -10,13 +10,13 @@ from typing import Any, Literal, cast
 from labwright.args.errors import UserError
 from labwright.args.wording import MASK, one_line, spelled
 
+from .code.git import GitError
+from .code.restore import repository_of
+from .code.snapshot import Snapshot, diff_trees, drop_snapshot, take_snapshot
 from .comparison import differing_args
 from .directory import RunDirectory
-from .git import GitError
+from .listing.summary import flat, summarize
 from .provenance import host, versions
-from .restore import repository_of
-from .snapshot import Snapshot, diff_trees, drop_snapshot, take_snapshot
-from .summary import flat, summarize
 
 _MOST_LINES = 20
 """Of one section: what differs should be seen at a glance."""

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypedDict
 
-from .git import Git, GitError
+from .code.git import Git, GitError
 
 
 class GitState(TypedDict):

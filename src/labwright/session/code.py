@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from labwright.args import ExperimentArgs
 from labwright.args.wording import listed
 from labwright.runs import RunDirectory, open_run
-from labwright.runs.index import read_index
-from labwright.runs.snapshot import Snapshot, code_differs
+from labwright.runs.code.snapshot import Snapshot, code_differs
+from labwright.runs.listing.index import read_index
 
 from .launch import Launch
 

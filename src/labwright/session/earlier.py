@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from labwright.args import ExperimentArgs, RunOptions, UserError
 from labwright.args.resume import Change, changes_since
 from labwright.runs import CheckpointEntry, CheckpointStore, RunDirectory, RunLock, versions
-from labwright.runs.find import find_run
+from labwright.runs.listing.find import find_run
 from labwright.runs.terminal import Terminal
 
 if TYPE_CHECKING:

@@ -25,9 +25,9 @@ from labwright.runs import (
     remove_file,
     versions,
 )
-from labwright.runs.fingerprints import FingerprintLog
+from labwright.runs.code.snapshot import take_snapshot
 from labwright.runs.plots import ThrottledPlot, plot_history
-from labwright.runs.snapshot import take_snapshot
+from labwright.runs.proof.fingerprints import FingerprintLog
 from labwright.runs.terminal import Progress, Terminal
 from labwright.trackers import GuardedTrackers, RunInfo, Tracker
 

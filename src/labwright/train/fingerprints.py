@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, cast
 import torch
 from torch import Tensor
 
-from labwright.runs.fingerprints import RANDOMNESS_EVERY, Fingerprint, FingerprintLog
+from labwright.runs.proof.fingerprints import RANDOMNESS_EVERY, Fingerprint, FingerprintLog
 
 from .batch import Batch
 

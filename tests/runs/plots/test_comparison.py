@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from labwright.runs.listing.summary import lower_is_better
 from labwright.runs.plots.comparison import plot_comparison
-from labwright.runs.summary import lower_is_better
 
 Texts = Callable[[Path], list[str]]
 Rows = list[dict[str, Any]]

@@ -14,7 +14,7 @@ import numpy as np
 
 from labwright.args import ExperimentArgs
 from labwright.runs import RunDirectory, disk_errors
-from labwright.runs.state_files import compare_states
+from labwright.runs.proof.state_files import compare_states
 from labwright.runs.terminal import Terminal
 from labwright.train.loop import TrainLoop
 

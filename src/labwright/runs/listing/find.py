@@ -7,7 +7,7 @@ from pathlib import Path
 from labwright.args.errors import UserError
 from labwright.args.wording import listed, nearest, quoted
 
-from .directory import RunDirectory, open_run
+from ..directory import RunDirectory, open_run
 from .index import read_index, run_paths
 from .query import is_expression, select
 from .summary import DAMAGED, RunSummary, lower_is_better

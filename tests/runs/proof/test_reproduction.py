@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from labwright.runs import RunDirectory, RunRecord
-from labwright.runs.divergence import compare_runs
-from labwright.runs.fingerprints import FILE_NAME, Fingerprint, FingerprintLog
 from labwright.runs.history import History
+from labwright.runs.proof.divergence import compare_runs
+from labwright.runs.proof.fingerprints import FILE_NAME, Fingerprint, FingerprintLog
+from labwright.runs.proof.reproduction import Reproduction, environment_differences, metric_gap
 from labwright.runs.provenance import host, versions
-from labwright.runs.reproduction import Reproduction, environment_differences, metric_gap
 
 STEPS = [Fingerprint(1, step, step, 1.0, 1.0) for step in range(4)]
 

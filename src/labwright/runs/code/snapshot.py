@@ -21,8 +21,8 @@ from fnmatch import translate
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Self, TypedDict, cast
 
+from ..provenance import git_state
 from .git import Git, GitError, NoRepositoryError
-from .provenance import git_state
 
 MAX_FILE_BYTES = 5 * 2**20
 MAX_TOTAL_BYTES = 100 * 2**20

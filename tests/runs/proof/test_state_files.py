@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from labwright.args import UserError
 from labwright.runs import encode_arrays
-from labwright.runs.state_files import compare_states
+from labwright.runs.proof.state_files import compare_states
 
 STATE: dict[str, Any] = {
     "model.weight": np.arange(6.0).reshape(2, 3),

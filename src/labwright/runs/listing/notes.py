@@ -8,8 +8,8 @@ from typing import Any, Self, cast
 from labwright.args.errors import UserError
 from labwright.args.wording import quoted
 
-from .directory import RunDirectory
-from .durable import strict_json, write_durably
+from ..directory import RunDirectory
+from ..durable import strict_json, write_durably
 
 FILE_NAME = "notes.json"
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from labwright.args.errors import UserError
-from labwright.runs.restore import checkout_snapshot, export_snapshot, repository_of
-from labwright.runs.snapshot import Snapshot, code_differs, take_snapshot
+from labwright.runs.code.restore import checkout_snapshot, export_snapshot, repository_of
+from labwright.runs.code.snapshot import Snapshot, code_differs, take_snapshot
 
-from ..repositories import forget_settings, git, new_repository
+from ...repositories import forget_settings, git, new_repository
 
 RUN = "2026-01-31_12-00-00_ab12"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from labwright.args import UserError
 from labwright.runs.durable import DiskError
-from labwright.runs.fingerprints import (
+from labwright.runs.proof.fingerprints import (
     HEADER,
     ROW_SIZE,
     Component,

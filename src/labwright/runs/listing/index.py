@@ -73,7 +73,7 @@ def as_it_is_now(run: RunSummary) -> RunSummary:
     """The same, `killed` where it says running and no process holds it."""
     if run.status != "running":
         return run
-    from .lock import is_locked
+    from ..lock import is_locked
 
     return run if is_locked(run.path) else replace(run, status="killed")
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from labwright.args.errors import UserError
-from labwright.runs.find import find_run, find_runs
-from labwright.runs.notes import Notes, write_notes
+from labwright.runs.listing.find import find_run, find_runs
+from labwright.runs.listing.notes import Notes, write_notes
 from tests.written_runs import write_run
 
 PREFIX = "2026-01-31_12-00-00_"

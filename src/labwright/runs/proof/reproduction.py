@@ -9,11 +9,11 @@ from typing import Any, Literal
 from labwright.args.errors import UserError
 from labwright.args.wording import MASK, listed, spelled
 
-from .directory import RunDirectory
+from ..directory import RunDirectory
+from ..listing.summary import section
+from ..provenance import host, versions
 from .divergence import Divergence, compare_runs
-from .provenance import host, versions
 from .repetition import Repetition, begun_run
-from .summary import section
 
 Verdict = Literal["identical", "within tolerance", "different"]
 TOLERANCE = 1e-3

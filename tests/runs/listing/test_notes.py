@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labwright.args.errors import UserError
-from labwright.runs.notes import FILE_NAME, Notes, read_notes, write_notes
+from labwright.runs.listing.notes import FILE_NAME, Notes, read_notes, write_notes
 from tests.written_runs import write_run
 
 

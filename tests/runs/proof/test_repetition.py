@@ -10,10 +10,10 @@ import pytest
 
 from labwright.args import UserError
 from labwright.runs import RunDirectory
-from labwright.runs.repetition import Repetition, last_words, repeat_run, run_within, working_folder
-from labwright.runs.snapshot import take_snapshot
+from labwright.runs.code.snapshot import take_snapshot
+from labwright.runs.proof.repetition import Repetition, last_words, repeat_run, run_within, working_folder
 
-from ..repositories import forget_settings, new_repository
+from ...repositories import forget_settings, new_repository
 
 
 @pytest.fixture

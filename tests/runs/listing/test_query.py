@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labwright.args.errors import UserError
-from labwright.runs.query import Comparison, Expression, Joined, Not, Truth, is_expression, parse, select
-from labwright.runs.summary import RunSummary
+from labwright.runs.listing.query import Comparison, Expression, Joined, Not, Truth, is_expression, parse, select
+from labwright.runs.listing.summary import RunSummary
 
 RUNS = [
     RunSummary(

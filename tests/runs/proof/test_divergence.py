@@ -7,8 +7,8 @@ import pytest
 
 from labwright.args import UserError
 from labwright.runs import History, RunDirectory, RunRecord, strict_json
-from labwright.runs.divergence import compare_runs
-from labwright.runs.fingerprints import FILE_NAME, Fingerprint, FingerprintLog
+from labwright.runs.proof.divergence import compare_runs
+from labwright.runs.proof.fingerprints import FILE_NAME, Fingerprint, FingerprintLog
 
 STEPS = [Fingerprint(1 + step // 5, step, step, 1 / (step + 1), 1.0) for step in range(10)]
 ARGS = {"experiment_id": "digits", "seed": 0, "accumulate_batches": 1, "model": {"kind": "mlp", "hidden_sizes": [64]}}

@@ -10,9 +10,9 @@ from typing import Any
 from labwright.args.errors import UserError
 from labwright.args.wording import listed, one_line, spelled
 
-from .directory import RunDirectory
+from ..directory import RunDirectory
+from ..listing.summary import flat
 from .fingerprints import FILE_NAME, Difference, Fingerprints, first_difference, loss_gap
-from .summary import flat
 
 _MOST_CAUSES = 8
 """Of a kind; so many are shown."""

@@ -9,11 +9,11 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from labwright.runs import index
-from labwright.runs.index import FILE_NAME, read_index, run_paths
+from labwright.runs.listing import index
+from labwright.runs.listing.index import FILE_NAME, read_index, run_paths
+from labwright.runs.listing.notes import Notes, write_notes
+from labwright.runs.listing.summary import RunSummary, summarize
 from labwright.runs.lock import RunLock
-from labwright.runs.notes import Notes, write_notes
-from labwright.runs.summary import RunSummary, summarize
 from tests.written_runs import write_run
 
 
@@ -296,7 +296,7 @@ def test_many_processes_may_index_at_once(tmp_path: Path) -> None:
         write_run(tmp_path, f"aa{number:02}", val_loss=[0.5])
     script = f"""
 from pathlib import Path
-from labwright.runs.index import read_index
+from labwright.runs.listing.index import read_index
 print(len(read_index(Path({str(tmp_path)!r}))))
 """
     processes = [

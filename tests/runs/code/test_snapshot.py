@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labwright.runs import snapshot as module
-from labwright.runs.git import Git, GitError
-from labwright.runs.snapshot import (
+from labwright.runs.code import snapshot as module
+from labwright.runs.code.git import Git, GitError
+from labwright.runs.code.snapshot import (
     Snapshot,
     code_differs,
     diff_trees,
@@ -23,7 +23,7 @@ from labwright.runs.snapshot import (
     take_snapshot,
 )
 
-from ..repositories import forget_settings, git, new_repository
+from ...repositories import forget_settings, git, new_repository
 
 RUN = "2026-01-31_12-00-00_ab12"
 
@@ -450,7 +450,7 @@ class TestWhere:
         fake.chmod(0o755)
         path = os.environ["PATH"]
         monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-        monkeypatch.setattr("labwright.runs.git.TIMEOUT_SECONDS", 0.2)
+        monkeypatch.setattr("labwright.runs.code.git.TIMEOUT_SECONDS", 0.2)
         assert take_snapshot(repository, RUN, warn=complaints.append) is None
         fake.write_text("#!/bin/sh\necho 'fatal: detected dubious ownership' >&2\nexit 128\n")
         assert take_snapshot(repository, RUN, warn=complaints.append) is None

@@ -15,14 +15,14 @@ from typing import Any
 from labwright.args.errors import UserError
 from labwright.args.wording import listed
 
-from .checkpoints import CheckpointStore
-from .directory import RunDirectory
+from ..checkpoints import CheckpointStore
+from ..code.snapshot import Snapshot
+from ..directory import RunDirectory
+from ..durable import strict_json, write_durably
+from ..redaction import redact_text
 from .divergence import compare_runs
-from .durable import strict_json, write_durably
 from .killing import Kill, Killing, KillingFailed, Say
-from .redaction import redact_text
 from .repetition import Repetition, last_words, run_within
-from .snapshot import Snapshot
 from .state_files import compare_states
 
 CERTIFICATE = "certificate.json"

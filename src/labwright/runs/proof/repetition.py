@@ -19,11 +19,11 @@ from labwright.args.errors import UserError
 from labwright.args.machine import config_path
 from labwright.args.wording import MASK, one_line, spelled
 
-from .directory import RunDirectory
-from .provenance import GitState, git_state
-from .restore import export_snapshot, refuse_full, repository_of
-from .snapshot import Snapshot
-from .summary import section
+from ..code.restore import export_snapshot, refuse_full, repository_of
+from ..code.snapshot import Snapshot
+from ..directory import RunDirectory
+from ..listing.summary import section
+from ..provenance import GitState, git_state
 
 _NOT_REPEATED = frozenset(
     {

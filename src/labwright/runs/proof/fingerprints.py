@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple, Self, cast, get_args
 
 from labwright.args.errors import UserError
 
-from .durable import append_whole, disk_errors, sync_directory
+from ..durable import append_whole, disk_errors, sync_directory
 
 FILE_NAME = "fingerprints.bin"
 HEADER = b"labwright fingerprints 1: epoch uint32, order uint32, randomness uint32, loss float32, norm float32\n"

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .checkpoints import CheckpointEntry, CheckpointStore
-from .directory import RunDirectory
+from ..checkpoints import CheckpointEntry, CheckpointStore
+from ..directory import RunDirectory
 from .repetition import Repetition, begun_run, last_words, run_within
 
 _SLICE_SECONDS = 0.002

@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from .directory import RunDirectory
-from .history import History, split_metric_name
+from ..directory import RunDirectory
+from ..history import History, split_metric_name
 from .notes import Notes, read_notes
 
 T = TypeVar("T")

@@ -1,0 +1,1 @@
+"""The code of a run: kept in its git repository, and written out again."""
