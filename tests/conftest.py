@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
@@ -16,6 +17,8 @@ import pytest
 pytest_plugins = ("tests.points",)
 RUN_PY = Path(__file__).parents[1] / "run.py"
 
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell has it for what it starts in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # and as tests of Ctrl-C must not
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; pytest-xdist fills the cores
 
 

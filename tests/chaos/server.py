@@ -76,6 +76,7 @@ def _fork(lab: Path, request: dict[str, Any], server_only: tuple[int, ...]) -> i
         return pid
     os.setpgid(0, 0)
     signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it starts in the background
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for descriptor in server_only:
         os.close(descriptor)
