@@ -131,3 +131,16 @@ class TestFindingExperiments:
         with pytest.raises(SystemExit) as ended:
             main(argv=["--experiment_id=mnist"])
         assert ended.value.code == 2 and said in capsys.readouterr().err
+
+
+def test_help_and_version_are_answered_where_there_is_no_lab(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from labwright.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    for word, said in (("--help", "make one with:"), ("--version", "0.")):
+        with pytest.raises(SystemExit) as ended:
+            main(argv=[word])
+        assert ended.value.code == 0
+        assert said in capsys.readouterr().out

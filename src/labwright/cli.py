@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -62,6 +63,8 @@ def main(
 def _dispatch(
     experiments: Registry | type[ExperimentArgs] | None, machine: type[MachineConfig], words: list[str], prog: str
 ) -> None:
+    if words == ["--version"]:
+        return print(version("labwright"))
     if words and words[0] == "new":
         return _new(words[1:], prog)
 
@@ -72,6 +75,12 @@ def _dispatch(
         words = _resume_words(words[1:], prog)
     if words and words[0] in RUN_COMMANDS:
         raise SystemExit(run_command(words[0], words[1:], Project(prog, load_registry, machine)))
+    if (
+        words in (["-h"], ["--help"])
+        and experiments is None
+        and not config_path().with_name("pyproject.toml").is_file()
+    ):
+        return _overview({}, prog)
     registry = load_registry()
     if words and words[0] == "completion":
         return _completion(registry, machine, words[1:], prog)
@@ -118,6 +127,8 @@ def _named_id(words: list[str], machine: type[MachineConfig]) -> str | None:
 def _overview(registry: Registry, prog: str) -> None:
     width = max(map(len, [*registry, *COMMANDS]), default=0)
     print(f"usage: {prog} --experiment_id=ID [--flag=value ...]\n\nexperiments:")
+    if not registry:
+        print(f"  none here: this is no lab; make one with: {prog} new DIR")
     for experiment_id, description in describe(registry):
         print(f"  {experiment_id:<{width}}  {description}")
     print("\ncommands:")
@@ -199,11 +210,11 @@ def _run(reading: Reading, config_file: Path, words: list[str], prog: str) -> No
 
 def _finish(run: "Callable[[], RunResult]", terminal: "Terminal") -> "RunResult":
     """The result of `run`; exit 1 without a traceback where the run has said in one line why it failed."""
-    from labwright.train import NonFiniteLoss
+    from labwright.train import NonFiniteLoss, WorkerDied
 
     try:
         return run()
-    except (UserError, NonFiniteLoss):
+    except (UserError, NonFiniteLoss, WorkerDied):
         if not terminal.has_told:
             raise
         raise SystemExit(1) from None

@@ -94,7 +94,13 @@ def _find_checkpoint(earlier: Earlier) -> None:
     store = CheckpointStore(earlier.directory.checkpoints_path)
     if store.is_empty():
         return
-    found = store.newest_valid()
+    try:
+        found = store.newest_valid()
+    except UserError as error:
+        path = earlier.directory.path
+        raise UserError(
+            f"{error}; start a new run (--from_checkpoint={path} takes its model, if that is whole)"
+        ) from None
     earlier.checkpoint, earlier.entry, earlier.rejected = found.path, found.entry, tuple(found.rejected)
 
 

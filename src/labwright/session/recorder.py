@@ -189,6 +189,14 @@ class Recorder:
             if counts[name] is not None and kept < counts[name]:
                 self.terminal.warn(f"{counts[name] - kept} rows of {name}.jsonl are lost; the weights are not")
 
+    def _note_code(self, git: dict[str, Any] | None) -> None:
+        """In run.json: as the run's, or as that of the resume which goes on with it."""
+        resumes = self.record.content["resumes"]
+        if not resumes or self.record.content["git"] is None:
+            self.record.update(git=git)
+        else:
+            self.record.update(resumes=[*resumes[:-1], {**resumes[-1], "git": git}])
+
     def _keep_code(self) -> dict[str, Any] | None:
         """Commit and branch, and the exact code as a snapshot; None outside a git repository."""
         machine, folder = self.experiment.machine, self.launch.code_dir
@@ -201,7 +209,7 @@ class Recorder:
 
     def start(self) -> None:
         """Keep the code, and tell the trackers."""
-        self.record.update(git=self._keep_code())
+        self._note_code(self._keep_code())
         args, is_resumed = self.experiment.args, self.options.resume is not None
         self.trackers.start(
             RunInfo(

@@ -111,3 +111,12 @@ def test_damaged_run_is_found_by_its_id(tmp_path: Path) -> None:
     run = write_run(tmp_path, "ab12")
     run.record_path.unlink()
     assert find_run("ab12", tmp_path) == run
+
+
+def test_last_is_the_newest_also_where_it_is_damaged_and_never_the_one_before(tmp_path: Path) -> None:
+    for name in ("2026-01-01_00-00-00_aaaa", "2026-01-02_00-00-00_bbbb"):
+        (tmp_path / "digits" / name).mkdir(parents=True)
+        (tmp_path / "digits" / name / "run.json").write_text('{"status": "finished", "started_at": "2026-01-01"}')
+    newest = tmp_path / "digits" / "2026-01-02_00-00-00_bbbb"
+    (newest / "run.json").write_text('{"a"')
+    assert find_run("last", tmp_path).path == newest

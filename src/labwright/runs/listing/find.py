@@ -60,7 +60,7 @@ def _typed_path(text: str, results_dir: Path) -> Path | None:
 
 
 def _newest(results_dir: Path) -> RunDirectory:
-    return RunDirectory(_runs(results_dir)[-1].path)
+    return RunDirectory(_runs(results_dir, also_damaged=True)[-1].path)  # another one would be the wrong one
 
 
 def _best(metric: str, results_dir: Path) -> RunDirectory:
@@ -77,9 +77,9 @@ def _best(metric: str, results_dir: Path) -> RunDirectory:
     return RunDirectory(min(measured, key=lambda found: found[0] if is_low else -found[0])[1].path)
 
 
-def _runs(results_dir: Path) -> list[RunSummary]:
+def _runs(results_dir: Path, *, also_damaged: bool = False) -> list[RunSummary]:
     """All runs that can be read, oldest first."""
-    runs = [run for run in read_index(results_dir) if run.status != DAMAGED]
+    runs = [run for run in read_index(results_dir) if also_damaged or run.status != DAMAGED]
     if not runs:
         raise UserError(_nothing_in(results_dir))
     return runs

@@ -2,6 +2,7 @@
 
 import math
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -93,7 +94,16 @@ def summarize(path: Path) -> RunSummary:
     }
     if problems:
         found |= {"status": DAMAGED, "problem": "; ".join(problems)}
+        found["started"] = found.get("started") or _started_by_name(path.name)
     return RunSummary(path, args=args, **found, **said)
+
+
+def _started_by_name(name: str) -> float:
+    """When the run of this id began, in seconds since 1970; 0 for another name."""
+    try:
+        return time.mktime(time.strptime(name[:19], "%Y-%m-%d_%H-%M-%S"))
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
