@@ -25,8 +25,8 @@ class WatchedDigits(Experiment[DigitsArgs]):
 
 
 class InAnotherProcess(Hook[WatchedDigits]):
-    def on_epoch_end(self, loop: WatchedDigits) -> None:
-        if loop.epoch > 1:
+    def on_epoch_start(self, loop: WatchedDigits) -> None:
+        if loop.epoch != 2:
             return
         run, results = loop.run_directory.path, loop.machine.results_dir
         self.files = sorted(path.name for path in run.rglob("*"))
