@@ -14,7 +14,8 @@ from labwright.runs.durable import strict_json
 from labwright.runs.history import History, split_metric_name
 from labwright.runs.listing.find import MEANINGS, find_run
 from labwright.runs.listing.index import as_it_is_now, read_index
-from labwright.runs.listing.summary import DAMAGED, RunSummary, lower_is_better, section, summarize
+from labwright.runs.listing.summary import DAMAGED, RunSummary, lower_is_better, summarize
+from labwright.runs.record import section
 from labwright.runs.sizes import bytes_text
 
 from .base import Project

@@ -1,7 +1,6 @@
 """checkpoints/: the newest and the best states of a run, and the index that names them."""
 
 import contextlib
-import hashlib
 import json
 import math
 import re
@@ -16,6 +15,7 @@ from .artifacts import FOLDER as ARTIFACTS
 from .durable import (
     Payload,
     disk_errors,
+    file_sha256,
     make_directory,
     remove_file,
     remove_temporaries,
@@ -242,7 +242,7 @@ class CheckpointStore:
                 _check_whole(path)
                 match = _FILE_NAME.fullmatch(path.name)
                 assert match is not None
-                entries.append(_entry(path, _digest(path), None, int(match[1]), {}))
+                entries.append(_entry(path, file_sha256(path), None, int(match[1]), {}))
         if entries:
             self._write_index(_numbered("last", entries))
 
@@ -274,16 +274,8 @@ def _check_content(path: Path, entry: CheckpointEntry) -> None:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
     if size != entry["size"]:
         raise UserError(f"{path} is damaged: it has {size} bytes instead of {entry['size']}")
-    if _digest(path) != entry["sha256"]:
+    if file_sha256(path) != entry["sha256"]:
         raise UserError(f"{path} is damaged: its content differs from what was saved (SHA-256)")
-
-
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _check_whole(path: Path) -> None:

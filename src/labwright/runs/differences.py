@@ -17,6 +17,7 @@ from .comparison import differing_args
 from .directory import RunDirectory
 from .listing.summary import flat, summarize
 from .provenance import host, versions
+from .record import section
 
 _MOST_LINES = 20
 """Of one section: what differs should be seen at a glance."""
@@ -100,7 +101,7 @@ def diff_runs(a: RunDirectory, b: RunDirectory, *, patch: bool = False, here: Pa
     records, args = (a.record(), b.record()), (flat(a.args()), flat(b.args()))
     snapshots = (Snapshot.of(records[0]), Snapshot.of(records[1]))
     code = _diff_snapshots(snapshots[0], snapshots[1], patch, here) or _diff_commits(
-        *(_section(record, "git") for record in records)
+        *(section(record, "git") for record in records)
     )
     return Differences(
         a.path.name,
@@ -109,7 +110,7 @@ def diff_runs(a: RunDirectory, b: RunDirectory, *, patch: bool = False, here: Pa
         {
             "arguments": _diff_args(args, records),
             "environment": list(_diff_environments(*records)),
-            "data": list(_diff(*(_section(record, "dataset") for record in records), known_only=True)),
+            "data": list(_diff(*(section(record, "dataset") for record in records), known_only=True)),
             "results": list(_diff(_results(a), _results(b))),
         },
     )
@@ -200,10 +201,10 @@ def _diff_args(args: Sequence[dict[str, Any]], records: Sequence[Mapping[str, An
 
 def _diff_environments(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[Difference]:
     """Python and packages, the computer, the machine's configuration, the options, the device."""
-    yield from _diff(_section(a, "versions"), _section(b, "versions"))
+    yield from _diff(section(a, "versions"), section(b, "versions"))
     for name, ignored in (("host", _CHANCE), ("machine", ()), ("options", _NO_MATTER)):
         entries = (
-            {key: value for key, value in _section(record, name).items() if key not in ignored} for record in (a, b)
+            {key: value for key, value in section(record, name).items() if key not in ignored} for record in (a, b)
         )
         yield from _diff(*entries, known_only=True)
     yield from _diff({"device": a.get("device")}, {"device": b.get("device")}, known_only=True)
@@ -231,10 +232,6 @@ def _absent(name: str, a: Mapping[str, Any], b: Mapping[str, Any]) -> tuple[Lite
 
 def _equal(a: Any, b: Any) -> bool:
     return json.dumps(a, sort_keys=True, default=str) == json.dumps(b, sort_keys=True, default=str)
-
-
-def _section(record: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return record.get(name) or {}
 
 
 def _table(found: Sequence[Difference], *, are_metrics: bool) -> Iterator[str]:

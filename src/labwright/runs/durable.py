@@ -76,6 +76,15 @@ def write_durably(path: Path, data: Payload, *, mode: int = 0o666) -> str:
     return hashed.hexdigest()
 
 
+def file_sha256(path: Path) -> str:
+    """The SHA-256 (hex) of a file's content; a UserError if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+
+
 def remove_temporaries(directory: Path) -> list[Path]:
     """Delete what killed calls of `write_durably` left in `directory`, and return it; nobody may be writing there."""
     found = sorted(path for path in directory.glob(".*.tmp") if _TEMPORARY.fullmatch(path.name) and path.is_file())

@@ -1,10 +1,10 @@
 """run.json: what happened in a run, apart from its metrics."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Self, TypedDict, Unpack
+from typing import Any, Literal, Self, TypedDict, Unpack, cast
 
 from .directory import RunDirectory
 from .durable import strict_json, write_durably
@@ -81,6 +81,18 @@ class RunRecord:
 
     def _write(self) -> None:
         write_durably(self.path, strict_json(self.content, indent=2) + b"\n")
+
+
+def section(record: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """An object within a record; empty where there is none."""
+    value = record.get(name)
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+
+
+def did_train(record: Mapping[str, Any]) -> bool:
+    """Whether a run.json is that of a training, and not of a test or a prediction alone."""
+    options = section(record, "options")
+    return options.get("mode", "train") == "train" and not options.get("only_test")
 
 
 def _now() -> str:

@@ -21,3 +21,9 @@ def seconds_text(seconds: float) -> str:
         if count:
             return f"{count} {unit} {rest} {smaller}" if rest else f"{count} {unit}"
     raise AssertionError(seconds)
+
+
+def count_text(number: int, noun: str) -> str:
+    """`3 steps`, `1 tensor of the file`."""
+    first, space, rest = noun.partition(" of ")
+    return f"{number:,} {first}{'s' * (number != 1)}{space}{rest}"

@@ -8,6 +8,7 @@ from labwright.args.wording import listed
 from labwright.runs import RunDirectory, open_run
 from labwright.runs.code.snapshot import Snapshot, code_differs
 from labwright.runs.listing.index import read_index
+from labwright.runs.record import did_train
 
 from .launch import Launch
 
@@ -26,9 +27,8 @@ def finished_twin(experiment: "BareExperiment[ExperimentArgs]", launch: Launch) 
         if run.status != "finished" or run.identity != identity or run.debug:
             continue
         record = RunDirectory(run.path).record()
-        is_trained = (record.get("options") or {}).get("mode") == "train"
         same_data = fingerprint is not None and (record.get("dataset") or {}).get("fingerprint") == fingerprint
-        if is_trained and same_data and changed_code(experiment, record, launch) == []:
+        if did_train(record) and same_data and changed_code(experiment, record, launch) == []:
             return RunDirectory(run.path)
     return None
 

@@ -9,6 +9,7 @@ from labwright.args import ExperimentArgs, RunOptions, UserError
 from labwright.args.resume import Change, changes_since
 from labwright.runs import CheckpointEntry, CheckpointStore, RunDirectory, RunLock, versions
 from labwright.runs.listing.find import find_run
+from labwright.runs.record import did_train
 from labwright.runs.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _checked(
     experiment: "BareExperiment[ExperimentArgs]", options: RunOptions, directory: RunDirectory, lock: RunLock
 ) -> Earlier:
     args, record = directory.args(), directory.record()
-    if (record.get("options") or {}).get("mode", "train") != "train" or (record.get("options") or {}).get("only_test"):
+    if not did_train(record):
         raise UserError(f"--resume: {directory.path.name} did not train; there is nothing to continue")
     if bool(record.get("debug")) != options.debug:
         raise UserError(f"--resume: a debug run stays one, and only that; {directory.path.name} is the other kind")

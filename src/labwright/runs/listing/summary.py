@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 
 from ..directory import RunDirectory
 from ..history import History, split_metric_name
+from ..record import section
 from .notes import Notes, read_notes
 
 T = TypeVar("T")
@@ -201,12 +202,6 @@ def _metrics_at(history: History, epoch: int) -> dict[str, float]:
         for name, value in row["metrics"].items()
         if _number(value) is not None
     }
-
-
-def section(record: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """An object within a record; empty where there is none."""
-    value = record.get(name)
-    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
 
 
 def _texts(value: object) -> list[str]:

@@ -1,6 +1,5 @@
 """How far two runs agree: in steps, histories and final weights; and what may be the cause where they do not."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
@@ -11,7 +10,10 @@ from labwright.args.errors import UserError
 from labwright.args.wording import listed, one_line, spelled
 
 from ..directory import RunDirectory
+from ..durable import file_sha256
 from ..listing.summary import flat
+from ..record import section
+from ..sizes import count_text
 from .fingerprints import FILE_NAME, Difference, Fingerprints, first_difference, loss_gap
 
 _MOST_CAUSES = 8
@@ -54,15 +56,15 @@ class Divergence:
         num_common = min(self.num_steps)
         if self.is_identical:
             weights = {True: ", final weights equal", None: "", False: ""}[self.weights_are_equal]
-            return f"identical ({_count(num_common, 'step') if num_common else 'histories'}{weights})"
+            return f"identical ({count_text(num_common, 'step') if num_common else 'histories'}{weights})"
         difference = self.difference
         if difference is None:
-            equal = f"equal for all {_count(num_common, 'step')}" if num_common else "no steps to compare"
+            equal = f"equal for all {count_text(num_common, 'step')}" if num_common else "no steps to compare"
             what = "the histories" if self.weights_are_equal is not False else "the final weights"
             return f"{equal}, but {what} differ"
         if not difference.components:
             shorter, longer = sorted(self.num_steps)
-            return f"equal for {_count(shorter, 'step')}, where one ends; the other has {longer:,}"
+            return f"equal for {count_text(shorter, 'step')}, where one ends; the other has {longer:,}"
         return f"first differ at step {difference.step:,} ({self._place(difference)}): {difference.components[0]}"
 
     def lines(self) -> list[str]:
@@ -135,7 +137,7 @@ def causes(a: RunDirectory, b: RunDirectory) -> dict[str, list[str]]:
     one, other = a.record(), b.record()
     found = {
         "args": _differing(a.args(), b.args()),
-        "data": _differing(_section(one, "dataset"), _section(other, "dataset")),
+        "data": _differing(section(one, "dataset"), section(other, "dataset")),
         "code": _differing(_code(one), _code(other)),
         "versions": _differing(_versions(one), _versions(other)),
         "machine": _differing({"device": one.get("device")}, {"device": other.get("device")}),
@@ -144,17 +146,13 @@ def causes(a: RunDirectory, b: RunDirectory) -> dict[str, list[str]]:
 
 
 def _code(record: Mapping[str, Any]) -> dict[str, Any]:
-    git = _section(record, "git")
+    git = section(record, "git")
     keys = ("tree",) if git.get("tree") else ("commit", "dirty")
     return {key: str(git[key])[:12] for key in keys if key in git}
 
 
 def _versions(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {"python": _section(record, "host").get("python")} | _section(record, "versions")
-
-
-def _section(record: Mapping[str, Any], name: str) -> dict[str, Any]:
-    return record.get(name) or {}
+    return {"python": section(record, "host").get("python")} | section(record, "versions")
 
 
 def _differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
@@ -196,16 +194,4 @@ def _described(history: HistoryDifference) -> str:
 def _same_content(a: Path, b: Path) -> bool | None:
     if not (a.is_file() and b.is_file()):
         return None
-    return _sha256(a) == _sha256(b)
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"
+    return file_sha256(a) == file_sha256(b)

@@ -22,8 +22,8 @@ from labwright.args.wording import MASK, one_line, spelled
 from ..code.restore import export_snapshot, refuse_full, repository_of
 from ..code.snapshot import Snapshot
 from ..directory import RunDirectory
-from ..listing.summary import section
 from ..provenance import GitState, git_state
+from ..record import did_train, section
 
 _NOT_REPEATED = frozenset(
     {
@@ -175,8 +175,7 @@ def last_words(log: Path) -> str:
 
 
 def _refuse_untrained(run: RunDirectory, record: Mapping[str, Any]) -> None:
-    options = section(record, "options")
-    if options.get("mode", "train") != "train" or options.get("only_test"):
+    if not did_train(record):
         raise UserError(f"{run.path.name} did not train; only runs that did are repeated")
     if record.get("debug"):
         raise UserError(f"{run.path.name} is a debug run, which is no result; only others are repeated")

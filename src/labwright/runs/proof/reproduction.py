@@ -10,8 +10,8 @@ from labwright.args.errors import UserError
 from labwright.args.wording import MASK, listed, spelled
 
 from ..directory import RunDirectory
-from ..listing.summary import section
 from ..provenance import host, versions
+from ..record import section
 from .divergence import Divergence, compare_runs
 from .repetition import Repetition, begun_run
 

@@ -20,6 +20,7 @@ from ..code.snapshot import Snapshot
 from ..directory import RunDirectory
 from ..durable import strict_json, write_durably
 from ..redaction import redact_text
+from ..sizes import count_text
 from .divergence import compare_runs
 from .killing import Kill, Killing, KillingFailed, Say
 from .repetition import Repetition, last_words, run_within
@@ -70,10 +71,10 @@ class Verification:
             return "not verified: the run trains too fast to be killed within; try again, or with more --kills"
         unit, total = ("step", self.num_steps) if self.num_steps else ("epoch", self.num_epochs)
         places = listed(str(kill.step if self.num_steps else kill.epoch) for kill in self.kills)
-        done = f"killed {_count(len(self.kills), 'time')} (after {unit} {places} of {total}) and resumed"
+        done = f"killed {count_text(len(self.kills), 'time')} (after {unit} {places} of {total}) and resumed"
         if self.differences:
             return f"not verified: {done if self.kills else 'started again'}, the run is not the same"
-        what = ", ".join(_count(number, name) for name, number in self.num_compared.items())
+        what = ", ".join(count_text(number, name) for name, number in self.num_compared.items())
         return f"verified: {done}, the run ends bit-identical ({what})"
 
     def lines(self) -> list[str]:
@@ -96,7 +97,7 @@ def verify_run(
     short_form, options, whole = _run_undisturbed(repetition, folder / "undisturbed", log)
     seconds = time.monotonic() - started
     num_steps, num_epochs = (max((row[name] for row in whole.history()), default=0) for name in ("step", "epoch"))
-    say(f"undisturbed: {_count(num_epochs, 'epoch')}, {_count(num_steps, 'step')}, in {seconds:.1f} s")
+    say(f"undisturbed: {count_text(num_epochs, 'epoch')}, {count_text(num_steps, 'step')}, in {seconds:.1f} s")
     killing = Killing(repetition, short_form | options, _LEFT_OUT, log, _PATIENCE_SECONDS + 10 * seconds, say)
     try:
         agreement = _compare(whole, killing.run(folder, whole, num_kills, random.Random(seed)))
@@ -184,9 +185,3 @@ def _certify(repetition: Repetition, whole: RunDirectory, verification: Verifica
 
 def _checkpoint_path(run: RunDirectory) -> Path | None:
     return CheckpointStore(run.checkpoints_path).path_of("last")
-
-
-def _count(number: int, noun: str) -> str:
-    """`3 steps`, `1 tensor of the file`."""
-    first, space, rest = noun.partition(" of ")
-    return f"{number:,} {first}{'s' * (number != 1)}{space}{rest}"
