@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from labwright.commands.sparkline import sparkline
@@ -28,6 +28,8 @@ def test_narrow_table_takes_from_text_then_from_the_last_columns() -> None:
     assert table_lines(headers, rows, 3)[1] == "run-1"
 
 
+@example([("", "", "0" * 11 + "\x1f" * 4 + "\U00011462" * 6)], 80)  # the first column that is left is not the first
+@example([("", "", "0" * 81)], 80)
 @given(st.lists(st.tuples(st.text(max_size=8), st.text(), st.text()), max_size=4), st.integers(80, 200))
 def test_table_of_any_text_fits_and_has_a_line_a_row(rows: list[tuple[str, str, str]], width: int) -> None:
     """The first column, of eight characters that may be spelled as ten each, is never cut."""

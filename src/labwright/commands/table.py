@@ -12,6 +12,7 @@ from typing import Any
 from labwright.args.wording import one_line
 
 _GAP = "  "
+_LONGEST_NUMBER = 32  # longer digits are text
 _NARROWEST = 8  # what a column of text keeps of itself where the terminal is too narrow
 
 
@@ -32,7 +33,8 @@ def table_lines(headers: Sequence[str], rows: Sequence[Sequence[str]], width: in
     numeric = [all(_is_number(cell) for cell in column[1:]) for column in columns]
     widths = [max(map(display_width, column)) for column in columns]
     if width is not None:
-        widths = _narrowed(widths, [0, *(column for column in range(1, len(widths)) if numeric[column])], width)
+        whole = [place for place, column in enumerate(kept) if column == 0 or numeric[place]]
+        widths = _narrowed(widths, whole, width)
     return [
         _GAP.join(map(_padded, line, widths, numeric)).rstrip() for line in zip(*columns[: len(widths)], strict=True)
     ]
@@ -83,7 +85,7 @@ def _narrowed(widths: Sequence[int], fixed: Sequence[int], limit: int) -> list[i
     kept = list(widths[:count])
     while _total(kept) > limit:
         widest = max(range(count), key=lambda column: kept[column] - least[column])
-        if kept[widest] == least[widest]:  # only the first column is left
+        if kept[widest] == least[widest]:  # only a column that is never cut is left
             break
         kept[widest] -= 1
     return kept
@@ -106,7 +108,7 @@ def _is_number(text: str) -> bool:
         float(text or "0")
     except ValueError:
         return False
-    return True
+    return len(text) <= _LONGEST_NUMBER
 
 
 def _plain(value: Any) -> Any:
