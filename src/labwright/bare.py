@@ -62,6 +62,8 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
     plots: list[Path]
     prediction_files: dict[str, Path]
     warnings: list[str]
+    chosen: dict[str, Any]
+    """What was decided about how to compute, by the name of the setting: it goes to run.json."""
     threshold: float | None = None
     """Of a binary classifier: chosen on validation where the args ask for that."""
 

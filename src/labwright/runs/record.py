@@ -27,6 +27,7 @@ class RunFacts(TypedDict, total=False):
     versions: dict[str, str]
     host: dict[str, Any]
     device: str
+    chosen: dict[str, Any]
     debug: bool
     git: dict[str, Any] | None
     dataset: dict[str, Any]

@@ -65,6 +65,7 @@ def prepare(experiment: "BareExperiment[ExperimentArgs]", options: RunOptions) -
     experiment.seed_everything(args.seed)
     experiment.splits = _datasets(experiment)
     experiment.warnings = [*experiment.splits.warnings, *check_overlap(experiment.splits, options.overlap)]
+    experiment.chosen = {}
     experiment.best_metric = choose_best_metric(experiment)
     if experiment.best_metric is None and options.stage == "train" and experiment.num_epochs:
         if options.keep_best > 1:

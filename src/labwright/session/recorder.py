@@ -1,7 +1,6 @@
 """`Recorder`: keeps what a run leaves while it runs: files, checkpoints, plot, trackers, the lines on the terminal."""
 
 import math
-import time
 import traceback
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, contextmanager
@@ -28,9 +27,10 @@ from labwright.runs import (
 from labwright.runs.code.snapshot import take_snapshot
 from labwright.runs.plots import ThrottledPlot, plot_history
 from labwright.runs.proof.fingerprints import FingerprintLog
-from labwright.runs.terminal import Progress, Terminal
+from labwright.runs.terminal import Terminal
 from labwright.trackers import GuardedTrackers, RunInfo, Tracker
 
+from .display import Display
 from .earlier import Earlier, Parent
 from .keeper import Keeper
 from .launch import OF_THIS_START, Launch, changed_fields, flags_of
@@ -78,12 +78,9 @@ class Recorder:
         self.secrets = secrets_of(experiment.machine, experiment.options, experiment.args)
         self.throttle = ThrottledPlot()
         self.trackers = GuardedTrackers(trackers, terminal.warn, secrets=self.secrets)
-        self._progress: Progress[Any] | None = None
-        self._loss = math.nan
-        self._main_metric = ""
+        self.display = Display(experiment, terminal)
         self._is_finished = False
         self._at_last = ExitStack()
-        self._epoch_started = time.perf_counter()
 
     def begin(self, parent: Parent | None = None) -> None:
         """Make the run directory, with what is known before the first step; `parent` is the run it descends from."""
@@ -118,6 +115,7 @@ class Recorder:
             versions=versions(),
             host=host(),
             device=self.experiment.device_name(),
+            chosen=self.experiment.chosen,
             debug=options.debug,
             dataset={"name": splits.name, "fingerprint": splits.fingerprint},
         )
@@ -146,6 +144,7 @@ class Recorder:
             host=host(),
             machine=canonical(experiment.machine),
             options=canonical(self.options),
+            chosen=experiment.chosen,
             sources=_changed_sources(self.record.content, self.launch, changed),
         )
         if self.launch.flags is not None:
@@ -238,21 +237,14 @@ class Recorder:
 
     # -- what the loop tells
 
-    def watch(self, batches: Iterable[T], num_batches: int | None, split: str) -> Progress[T]:
+    def watch(self, batches: Iterable[T], num_batches: int | None, split: str) -> Iterable[T]:
         """The batches, their progress on the terminal."""
-        if split == next(iter(self.experiment.splits.train), None):
-            self._epoch_started = time.perf_counter()
-        epoch = self.experiment.epoch
-        place = f"epoch {epoch}/{self.experiment.num_epochs} " if epoch else ""
-        self._progress = self.terminal.progress(batches, total=num_batches, title=f"{place}{split}")
-        self._show_status()
-        return self._progress
+        return self.display.watch(batches, num_batches, split)
 
     def step(self, values: dict[str, float]) -> None:
         """Write a row of steps.jsonl."""
         position = self.experiment.position
-        self._loss = values["loss"]
-        self._show_status()
+        self.display.step(values["loss"])
         row = {"step": position.step, "epoch": position.epoch, **values, "memory": self.experiment.memory()}
         self.steps.append(row)
         self.num_step_rows += 1
@@ -269,7 +261,7 @@ class Recorder:
         self.trackers.log_epoch(
             position.epoch, position.step, full | ({"learning_rate": rate} if math.isfinite(rate) else {})
         )
-        self._show_epoch(position.epoch, results, is_best)
+        self.display.epoch(position.epoch, results, is_best=is_best)
         self.throttle.maybe_draw(lambda: self.draw("history.png", self.draw_history))
 
     def _score(self, results: dict[str, dict[str, float]]) -> float:
@@ -298,32 +290,6 @@ class Recorder:
         if best is None or self.checkpoints.path_of("best") is None:
             return self.experiment.position.epoch
         return best
-
-    def _show_epoch(self, epoch: int, results: dict[str, dict[str, float]], improved: bool) -> None:
-        demo_only = self.experiment.splits.demo_only
-        shown = [
-            " ".join(
-                [split, *["(demo)"] * (split in demo_only), *(f"{key} {value:.4f}" for key, value in metrics.items())]
-            )
-            for split, metrics in results.items()
-        ]
-        epochs = self.experiment.num_epochs
-        seconds = time.perf_counter() - self._epoch_started
-        facts = [f"epoch {epoch:>{len(str(epochs))}}/{epochs}", *shown, f"{seconds:.1f} s", *["best"] * improved]
-        self.terminal.line("  ".join(facts))
-        train = [results[split] for split in self.experiment.splits.train if split in results]
-        self._loss = next((metrics["loss"] for metrics in train if "loss" in metrics), math.nan)
-        self._epoch_started = time.perf_counter()
-        if self.experiment.best_metric is not None:
-            value = self.experiment.deciding_value(results)
-            if value is not None:
-                self._main_metric = f"{self.experiment.best_metric[0]} {value:.4f}"
-
-    def _show_status(self) -> None:
-        """The newest training loss and main metric beside the bar."""
-        if self._progress is not None:
-            loss = f"loss {self._loss:.4g}" if math.isfinite(self._loss) else ""
-            self._progress.status = "  ".join(filter(None, [loss, self._main_metric]))
 
     # -- what the session tells
 
@@ -379,8 +345,7 @@ class Recorder:
             at_last.callback(self._show_resume_command)
             with self._telling_of_failures("run.json"):
                 self.record.finish(status, error=text)  # first: whoever interrupts may do so again
-            if self._progress is not None:
-                self._progress.close()
+            self.display.close()
             self.terminal.error(f"{status}: {text}; kept in {self.directory.path}")
             with self._telling_of_failures("artifacts/bad_batch.json"):
                 self._keep_suspects(error)

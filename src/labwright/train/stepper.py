@@ -12,7 +12,6 @@ A *window* is the batches that one step is made of.
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
 from typing import Any, TypeVar, get_args
 
 import torch
@@ -27,6 +26,7 @@ from .clipping import gradient_norm, gradients_of
 from .ema import EMA
 from .nonfinite import ADVICE, NonFiniteLoss
 from .precision import LossScale, Precision, autocast
+from .windows import Course, Window
 
 BatchT = TypeVar("BatchT")
 
@@ -77,7 +77,7 @@ class Stepper:
         self.on_step: Callable[[Tensor | float, Tensor | float], None] | None = None
         """Told of each step, applied or left out: its loss and the norm of its gradients, where nobody has read them
         yet as tensors."""
-        self._courses: dict[Optimizer, _Course] = {}
+        self._courses: dict[Optimizer, Course] = {}
         self._loop: object | None = None
         self._is_last_batch = True  # outside a loop each batch is a window
         self.closes_window = True
@@ -166,7 +166,7 @@ class Stepper:
         course = self._course(optimizer)
         window, course.window = course.window, None  # lost if this fails: its gradients would be half a batch's
         if window is None:
-            window = _Window(list(_stepped_by(optimizer) if parameters is None else parameters), weight)
+            window = Window(list(_stepped_by(optimizer) if parameters is None else parameters), weight)
             window.drop_gradients()
         window.add(loss, weight, 1.0 if course.loss_scale is None else course.loss_scale.value)
         course.window = window
@@ -213,11 +213,11 @@ class Stepper:
         for course, values in zip(self._courses.values(), saved, strict=True):
             course.load_state_dict(values)
 
-    def _course(self, optimizer: Optimizer) -> "_Course":
+    def _course(self, optimizer: Optimizer) -> Course:
         course = self._courses.get(optimizer)
         if course is None:
             loss_scale = LossScale() if self.precision == "fp16" else None
-            course = self._courses[optimizer] = _Course(optimizer, len(self._courses) + 1, loss_scale)
+            course = self._courses[optimizer] = Course(optimizer, len(self._courses) + 1, loss_scale)
         return course
 
     def _drop_windows(self) -> None:
@@ -226,7 +226,7 @@ class Stepper:
                 course.window.drop_gradients()
                 course.window = None
 
-    def _close(self, course: "_Course", window: "_Window") -> bool:
+    def _close(self, course: Course, window: Window) -> bool:
         """Apply the window's step, or leave it out."""
         course.window = None
         course.num_steps += 1
@@ -249,7 +249,7 @@ class Stepper:
             self._leave_out(course, float(loss), float(norm))
         return is_applied
 
-    def _mean_gradients(self, window: "_Window") -> Tensor:
+    def _mean_gradients(self, window: Window) -> Tensor:
         """Make the window's gradients those of its mean loss, clipped; their norm before that."""
         gradients = gradients_of(window.parameters)
         if gradients and window.divisor != 1:
@@ -272,7 +272,7 @@ class Stepper:
             and bool(optimizer.defaults.get("fused"))  # the way torch's own do
         )
 
-    def _leave_out(self, course: "_Course", loss: float, norm: float) -> None:
+    def _leave_out(self, course: Course, loss: float, norm: float) -> None:
         if course.loss_scale is not None and course.loss_scale.value > 1 and math.isfinite(loss):
             course.num_overflows += 1
             course.loss_scale.back_off()
@@ -284,114 +284,10 @@ class Stepper:
         course.num_skipped += 1
         course.num_skipped_in_a_row += 1
 
-    def _describe(self, course: "_Course", step: int, loss: float, norm: float) -> str:
+    def _describe(self, course: Course, step: int, loss: float, norm: float) -> str:
         what = f"the norm of the gradients is {norm}" if math.isfinite(loss) else f"the loss is {loss}"
         of = f" of optimizer {course.number}" if len(self._courses) > 1 else ""
         return f"{what} at step {step}{of}" + (f" ({self.where})" if self.where else "")
-
-
-@dataclass(slots=True)
-class _Window:
-    """What has been accumulated since the last step.
-
-    Losses are weighted relative to the first. So that one is taken as it is, which makes a window of one batch the
-    plain step, and the gradients of a large window stay of a size that 16 bits can hold.
-    """
-
-    parameters: list[Tensor]
-    first_weight: float
-    num_batches: int = 0
-    loss: Tensor | None = None
-    """The sum of the losses."""
-    divisor: float = 0.0
-    """What makes the sum of the gradients their mean."""
-
-    def add(self, loss: Tensor, weight: float, scale: float) -> None:
-        """Backpropagate one loss."""
-        if loss.dtype.itemsize < 4:
-            loss = loss.float()  # 16 bits may not hold the sum
-        share = weight / self.first_weight
-        factor = share * scale
-        (loss if factor == 1 else loss * factor).backward()
-        value = loss.detach() if share == 1 else loss.detach() * share
-        self.loss = value if self.loss is None else self.loss + value
-        self.divisor += factor
-
-    def drop_gradients(self) -> None:
-        # What the optimizer's zero_grad does, at a tenth of its time.
-        for parameter in self.parameters:
-            parameter.grad = None
-
-
-@dataclass(slots=True)
-class _Course:
-    """One optimizer, what advances with it, and how far it has come."""
-
-    optimizer: Optimizer
-    number: int
-    """From 1, in the order they came."""
-    loss_scale: LossScale | None
-    scheduler: LRScheduler | None = None
-    ema: EMA | None = None
-    window: _Window | None = None
-    num_steps: int = 0
-    """Taken or left out."""
-    num_skipped: int = 0
-    num_skipped_in_a_row: int = 0
-    num_overflows: int = 0
-    num_steps_read: int = 0
-    """Steps that the last check has seen."""
-    unread: Tensor | None = None
-    """On the device: whether a step since then was bad; which one, its loss and its norm."""
-
-    def advance(self) -> None:
-        """A step has been applied."""
-        self.num_skipped_in_a_row = 0
-        if self.loss_scale is not None:
-            self.loss_scale.keep_or_grow()
-        if self.scheduler is not None:
-            self.scheduler.step()
-        if self.ema is not None:
-            self.ema.update()
-
-    def step_unread(self, loss: Tensor, norm: Tensor) -> tuple[Tensor, Tensor]:
-        """Step if the device finds that this step and all since the last check are good, without asking it.
-
-        Gives copies of loss and norm, safe from whoever computes the next ones in the same memory.
-        """
-        is_bad = ~(loss.isfinite() & norm.isfinite())
-        step = torch.full_like(norm, self.num_steps - self.num_steps_read)
-        this = torch.stack([value.to(norm.device, torch.float32) for value in (is_bad, step, loss, norm)])
-        self.unread = this if self.unread is None else torch.where(self.unread[0] > 0, self.unread, this)
-        optimizer: Any = self.optimizer
-        # This is how GradScaler tells torch's fused optimizers.
-        optimizer.grad_scale, optimizer.found_inf = None, self.unread[0]
-        optimizer.step()
-        del optimizer.grad_scale, optimizer.found_inf
-        return this[2], this[3]
-
-    def state_dict(self) -> dict[str, Any]:
-        return {
-            "num_steps": self.num_steps,
-            "num_skipped": self.num_skipped,
-            "num_skipped_in_a_row": self.num_skipped_in_a_row,
-            "num_overflows": self.num_overflows,
-            "loss_scale": None if self.loss_scale is None else asdict(self.loss_scale),
-            "ema": None if self.ema is None else self.ema.state_dict(),
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        if (state["ema"] is None) != (self.ema is None):
-            having = "averages, and no EMA is" if self.ema is None else "no averages, and an EMA is"
-            raise UserError(f"the state of optimizer {self.number} has {having} attached to it")
-        if self.ema is not None:
-            self.ema.load_state_dict(state["ema"])
-        if self.loss_scale is not None and state["loss_scale"] is not None:
-            self.loss_scale = LossScale(**state["loss_scale"])
-        self.num_steps = self.num_steps_read = state["num_steps"]
-        self.num_skipped = state["num_skipped"]
-        self.num_skipped_in_a_row = state["num_skipped_in_a_row"]
-        self.num_overflows = state["num_overflows"]
 
 
 def _stepped_by(optimizer: Optimizer) -> Iterator[Tensor]:

@@ -1,0 +1,38 @@
+"""The bare loop with labwright's batches and optimizer: `index_select` from images kept as uint8, fused Adam."""
+
+import torch
+from torch.nn import functional as F
+from work import LEARNING_RATE, SCALE, Clock, Epoch, Work
+
+
+def train(work: Work, clock: Clock) -> list[Epoch]:
+    inputs, targets, val_inputs, val_targets = work.sets()
+    model = work.model()
+    optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
+    num_samples, batch_size = len(inputs), work.batch_size
+    epochs = []
+    for _ in range(work.num_epochs):
+        clock.mark()
+        model.train()
+        order = torch.randperm(num_samples)
+        total, correct = 0.0, 0
+        for index in order.split(batch_size):
+            x, y = inputs.index_select(0, index).float().mul_(1 / SCALE), targets.index_select(0, index)
+            logits = model(x)
+            loss = F.cross_entropy(logits, y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(y)
+            correct += (logits.argmax(1) == y).sum().item()
+        model.eval()
+        val_total, val_correct = 0.0, 0
+        with torch.no_grad():
+            for x, y in zip(val_inputs.split(batch_size), val_targets.split(batch_size), strict=True):
+                logits = model(x.float().mul_(1 / SCALE))
+                val_total += F.cross_entropy(logits, y).item() * len(y)
+                val_correct += (logits.argmax(1) == y).sum().item()
+        num_val = len(val_inputs)
+        epochs.append(Epoch(total / num_samples, correct / num_samples, val_total / num_val, val_correct / num_val))
+    clock.mark()
+    return epochs
