@@ -50,6 +50,7 @@ def test_every_record_has_the_same_sections(tmp_path: Path) -> None:
         "versions",
         "host",
         "device",
+        "chosen",
         "debug",
         "git",
         "dataset",
