@@ -210,12 +210,11 @@ def test_tensors_go_to_the_device_of_the_pass_and_those_kept_in_main_memory_stay
     """The meta device stands in for an accelerator."""
     of_loss = torch.tensor(1.0, device="meta")
     devices = [torch.device("cpu"), torch.device("meta")]
-    for loss, expected in ((of_loss.new_ones((), device="cpu"), ["meta"] * 3), (of_loss, ["cpu", "cpu", "meta"])):
+    for loss, expected in ((of_loss.new_ones((), device="cpu"), ["meta"] * 2), (of_loss, ["cpu", "meta"])):
         meter, metric = MetricSet([Holder(devices)]), Holder([])
         meter.update(Loss(loss, {"holder": torch.tensor(1.0)}, 1), {})
         MetricSet([metric]).load_state_dict(meter.state_dict(), device="meta")
-        assert metric._total is not None
-        assert [device.type for device in (metric._total.device, *metric.held)] == expected
+        assert [device.type for device in metric.held] == expected
 
 
 def test_other_metrics_than_those_saved_are_refused_by_name() -> None:

@@ -1,16 +1,18 @@
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
 from pydantic import ValidationError
 from torch import nn
 
-from labwright.args import Args
+from labwright.args import Args, UserError
 from labwright.optimizers import (
     AdagradArgs,
     AdamArgs,
     AdamWArgs,
+    FusedOptimizerArgs,
     OptimizerArgs,
     OptimizerUnion,
     RMSpropArgs,
@@ -51,6 +53,9 @@ NOT_DEFAULT = [
 ]
 
 
+FUSED = [args_class for args_class in STOCK if issubclass(args_class, FusedOptimizerArgs)]
+
+
 class Choice(Args):
     optimizer: OptimizerUnion = AdamArgs()
 
@@ -60,7 +65,7 @@ def test_defaults_are_those_of_torch(args_class: type[OptimizerArgs], torch_clas
     parameters = [nn.Parameter(torch.zeros(1))]
     built = args_class().build(parameters)
     assert type(built) is torch_class
-    assert built.defaults == torch_class(parameters).defaults
+    assert built.defaults == torch_class(parameters).defaults | ({"fused": True} if args_class in FUSED else {})
 
 
 @pytest.mark.parametrize("args, expected", NOT_DEFAULT)
@@ -116,3 +121,44 @@ def test_describing_an_optimizer_does_not_import_torch() -> None:
     code = "import sys; from labwright.optimizers import SGDArgs; SGDArgs(); print('torch' in sys.modules)"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("args_class", FUSED)
+def test_a_fused_step_is_the_plain_one_but_for_rounding(args_class: type[FusedOptimizerArgs]) -> None:
+    def trained(fused: bool | None) -> tuple[bool, torch.Tensor]:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1)).double()
+        optimizer = args_class(learning_rate=0.01, weight_decay=0.1, fused=fused).build(model.parameters())
+        for _ in range(20):
+            optimizer.zero_grad()
+            model(torch.ones(3, 4, dtype=torch.float64)).square().mean().backward()
+            optimizer.step()
+        return optimizer.defaults["fused"], nn.utils.parameters_to_vector(model.parameters())
+
+    (is_fused, weights), (is_asked, same), (is_plain, plain) = trained(None), trained(True), trained(False)
+    assert (is_fused, is_asked, is_plain) == (True, True, False)
+    assert torch.equal(weights, same)
+    torch.testing.assert_close(weights, plain, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "problem"),
+    [
+        ([nn.Parameter(torch.zeros(1, device="meta"))], "torch has no such kernel for meta"),
+        ([("name", nn.Parameter(torch.zeros(1, dtype=torch.complex64)))], "torch has no such kernel for complex64"),
+        (AdamArgs().param_groups(nn.Embedding(3, 2, sparse=True)), "a layer has sparse gradients"),
+    ],
+)
+def test_what_has_no_fused_step_takes_the_plain_one_unless_it_was_asked_for(parameters: Any, problem: str) -> None:
+    assert SGDArgs().build(parameters).defaults["fused"] is False
+    with pytest.raises(UserError, match=f"^--optimizer.fused=true: {problem}; leave it out, or pass false$"):
+        SGDArgs(fused=True).build(parameters)
+
+
+def test_sparse_gradients_are_trained_on() -> None:
+    model = nn.Embedding(3, 2, sparse=True)
+    before = model.weight.detach().clone()
+    optimizer = SGDArgs().build(SGDArgs().param_groups(model))
+    model(torch.tensor([1])).sum().backward()
+    optimizer.step()
+    assert (model.weight != before).any(1).tolist() == [False, True, False]

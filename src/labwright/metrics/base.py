@@ -50,7 +50,7 @@ class WeightedMean(Metric):
     def __init__(self, name: str = "loss", *, higher_is_better: bool = False) -> None:
         self.name = name
         self.higher_is_better = higher_is_better
-        self._total: Tensor | None = None
+        self._total: Tensor | float = 0.0
         self._weight = 0.0
 
     def update(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Any], weight: float) -> None:
@@ -58,22 +58,26 @@ class WeightedMean(Metric):
 
     def add(self, value: Tensor, weight: float) -> None:
         """Count `value` (a mean) `weight` times."""
-        self._sum_on(value.device).add_(value.detach(), alpha=weight)
+        if value.device.type == "cpu":  # nobody has to wait for it
+            self._total += value.item() * weight
+        else:
+            self._sum_on(value.device).add_(value.detach(), alpha=weight)
         self._weight += weight
 
     def add_sum(self, total: Tensor, weight: float) -> None:
         """Count values that were summed already: `total` is the sum of `weight` of them."""
-        self._sum_on(total.device).add_(total.detach())
+        if total.device.type == "cpu":
+            self._total += total.item()
+        else:
+            self._sum_on(total.device).add_(total.detach())
         self._weight += weight
 
     def compute(self) -> float:
-        if self._total is None or self._weight == 0:
-            return math.nan
-        return self._total.item() / self._weight
+        return float(self._total) / self._weight if self._weight else math.nan
 
     def _sum_on(self, device: torch.device) -> Tensor:
-        if self._total is None:
-            self._total = _zero(device)
+        if not isinstance(self._total, Tensor):
+            self._total = _sum_from(self._total, device)
         return self._total
 
 
@@ -87,8 +91,7 @@ def at_least_single(values: Tensor) -> Tensor:
     return values if values.dtype == torch.float64 else values.float()
 
 
-def _zero(device: torch.device) -> Tensor:
-    """A sum to start from."""
+def _sum_from(start: float, device: torch.device) -> Tensor:
     # Made under inference_mode it could only be added to under inference_mode.
     with torch.inference_mode(False):
-        return torch.zeros((), dtype=widest_float(device), device=device)
+        return torch.full((), start, dtype=widest_float(device), device=device)

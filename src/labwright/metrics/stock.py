@@ -4,10 +4,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .base import Metric, WeightedMean, at_least_single
 
+_COMPARED_AT_ONCE = 2**12  # targets
 _LARGEST_EXPONENT = 709  # of e, in double precision
 
 
@@ -31,17 +33,35 @@ class Accuracy(WeightedMean):
     def __init__(self, threshold: float | None = None) -> None:
         super().__init__("accuracy", higher_is_better=True)
         self._threshold = threshold
+        self._predicted: list[Tensor] = []
+        self._targets: list[Tensor] = []
+        self._num_waiting = 0
 
     def update(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Any], weight: float) -> None:
         logits, target = outputs["logits"], batch["target"]
-        predicted = self._predicted(logits)
+        predicted = self._decide(logits)
         if logits.ndim > 1 and logits.shape[-1] == 1 and logits.shape == target.shape:
             target = target.squeeze(-1)
         require_same_shape(self.name, predicted, target)
-        # By targets rather than by the loss's weight: class weights in the loss do not change what accuracy is.
-        self.add_sum((predicted == target).sum(), target.numel())
+        self._predicted.append(predicted.flatten())
+        self._targets.append(target.flatten())
+        self._num_waiting += target.numel()
+        if self._num_waiting >= _COMPARED_AT_ONCE:
+            self._compare()
 
-    def _predicted(self, logits: Tensor) -> Tensor:
+    def compute(self) -> float:
+        self._compare()
+        return super().compute()
+
+    def _compare(self) -> None:
+        """Count what waits: batch by batch it would take as long as finding out what was predicted."""
+        if self._predicted:
+            num_right = (torch.cat(self._predicted) == torch.cat(self._targets)).sum()
+            # By targets rather than by the loss's weight: class weights in the loss do not change what accuracy is.
+            self.add_sum(num_right, self._num_waiting)
+            self._predicted, self._targets, self._num_waiting = [], [], 0
+
+    def _decide(self, logits: Tensor) -> Tensor:
         is_single = logits.ndim == 1 or logits.shape[-1] == 1
         if is_single or (self._threshold is not None and logits.shape[-1] == 2):
             return positive_probability(logits) > (0.5 if self._threshold is None else self._threshold)

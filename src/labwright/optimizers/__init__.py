@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .args import OptimizerUnion as OptimizerUnion
     from .args import RMSpropArgs as RMSpropArgs
     from .args import SGDArgs as SGDArgs
+    from .base import FusedOptimizerArgs as FusedOptimizerArgs
     from .base import GroupArgs as GroupArgs
     from .base import OptimizerArgs as OptimizerArgs
 else:
@@ -20,6 +21,7 @@ else:
             "AdagradArgs": ".args",
             "AdamArgs": ".args",
             "AdamWArgs": ".args",
+            "FusedOptimizerArgs": ".base",
             "GroupArgs": ".base",
             "OptimizerArgs": ".base",
             "OptimizerUnion": ".args",

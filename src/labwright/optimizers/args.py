@@ -4,16 +4,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from .base import OptimizerArgs
+from .base import FusedOptimizerArgs, OptimizerArgs
 
 if TYPE_CHECKING:
     from torch.optim import SGD, Adagrad, Adam, AdamW, RMSprop
     from torch.optim.optimizer import ParamsT
 
+_FUSED_ADAGRAD = frozenset({"cpu"})
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
-class SGDArgs(OptimizerArgs):
+class SGDArgs(FusedOptimizerArgs):
     """Stochastic gradient descent (Robbins & Monro, 1951), with momentum (Polyak, 1964)."""
 
     kind: Literal["sgd"] = "sgd"
@@ -33,17 +34,22 @@ class SGDArgs(OptimizerArgs):
     def build(self, parameters: "ParamsT") -> "SGD":
         from torch.optim import SGD
 
-        return SGD(
+        from .light import build_light
+
+        parameters = list(parameters)
+        return build_light(
+            SGD,
             parameters,
             lr=self.learning_rate,
             weight_decay=self.weight_decay,
             momentum=self.momentum,
             dampening=self.dampening,
             nesterov=self.nesterov,
+            **self.fused_settings(parameters),
         )
 
 
-class AdamFamilyArgs(OptimizerArgs):
+class AdamFamilyArgs(FusedOptimizerArgs):
     """What Adam and its variants share."""
 
     betas: tuple[Decay, Decay] = Field(
@@ -71,7 +77,10 @@ class AdamArgs(AdamFamilyArgs):
     def build(self, parameters: "ParamsT") -> "Adam":
         from torch.optim import Adam
 
-        return Adam(parameters, **self.settings())
+        from .light import build_light
+
+        parameters = list(parameters)
+        return build_light(Adam, parameters, **self.settings(), **self.fused_settings(parameters))
 
 
 class AdamWArgs(AdamFamilyArgs):
@@ -85,7 +94,10 @@ class AdamWArgs(AdamFamilyArgs):
     def build(self, parameters: "ParamsT") -> "AdamW":
         from torch.optim import AdamW
 
-        return AdamW(parameters, **self.settings())
+        from .light import build_light
+
+        parameters = list(parameters)
+        return build_light(AdamW, parameters, **self.settings(), **self.fused_settings(parameters))
 
 
 class RMSpropArgs(OptimizerArgs):
@@ -101,7 +113,10 @@ class RMSpropArgs(OptimizerArgs):
     def build(self, parameters: "ParamsT") -> "RMSprop":
         from torch.optim import RMSprop
 
-        return RMSprop(
+        from .light import build_light
+
+        return build_light(
+            RMSprop,
             parameters,
             lr=self.learning_rate,
             weight_decay=self.weight_decay,
@@ -112,7 +127,7 @@ class RMSpropArgs(OptimizerArgs):
         )
 
 
-class AdagradArgs(OptimizerArgs):
+class AdagradArgs(FusedOptimizerArgs):
     """Adagrad (Duchi, Hazan & Singer, 2011)."""
 
     kind: Literal["adagrad"] = "adagrad"
@@ -126,13 +141,18 @@ class AdagradArgs(OptimizerArgs):
     def build(self, parameters: "ParamsT") -> "Adagrad":
         from torch.optim import Adagrad
 
-        return Adagrad(
+        from .light import build_light
+
+        parameters = list(parameters)
+        return build_light(
+            Adagrad,
             parameters,
             lr=self.learning_rate,
             weight_decay=self.weight_decay,
             lr_decay=self.learning_rate_decay,
             initial_accumulator_value=self.initial_accumulator_value,
             eps=self.eps,
+            **self.fused_settings(parameters, _FUSED_ADAGRAD),
         )
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from labwright.args import Args
+from labwright.args import Args, UserError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,3 +57,28 @@ class OptimizerArgs(Args):
     @abstractmethod
     def build(self, parameters: "ParamsT") -> "Optimizer":
         """The optimizer over `parameters`: those of `param_groups`, or any that torch accepts."""
+
+
+class FusedOptimizerArgs(OptimizerArgs):
+    """Base of the optimizers that torch also has as one kernel for the whole step."""
+
+    fused: bool | None = Field(
+        default=None, description="Take the step in one kernel (faster, rounds differently); unset: where torch can."
+    )
+
+    def fused_settings(self, parameters: "list[Any]", devices: "frozenset[str] | None" = None) -> dict[str, bool]:
+        """`parameters` (of `build`, as a list) as torch's `fused`: what was asked for, else whether they allow it.
+
+        `devices` are those that torch has the kernel for; None: the ones of most optimizers.
+
+        Raises:
+            UserError: fused=true was asked for, and they do not.
+        """
+        from .fused import why_not_fused
+
+        if self.fused is False:
+            return {"fused": False}
+        problem = why_not_fused(parameters, devices)
+        if self.fused and problem is not None:
+            raise UserError(f"--optimizer.fused=true: {problem}; leave it out, or pass false")
+        return {"fused": problem is None}

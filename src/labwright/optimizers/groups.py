@@ -31,8 +31,10 @@ def param_groups(args: OptimizerArgs, model: nn.Module) -> list[dict[str, Any]]:
         by_settings.setdefault(settings, []).append(parameter)
     if not by_settings:
         raise UserError("nothing to train: the model has no parameters, or all of them are frozen")
+    # Torch's fused steps take no sparse gradients.
+    unfused = {"fused": False} if any(getattr(module, "sparse", False) for module in model.modules()) else {}
     return [
-        {"params": parameters, "lr": learning_rate, "weight_decay": weight_decay}
+        {"params": parameters, "lr": learning_rate, "weight_decay": weight_decay, **unfused}
         for (learning_rate, weight_decay), parameters in by_settings.items()
     ]
 

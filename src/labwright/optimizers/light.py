@@ -1,0 +1,38 @@
+"""Torch's optimizers without torch's compiler.
+
+Torch marks the methods below as nothing to compile, and the mark imports `torch._dynamo` (a second of CPU time) when
+one is first called, in processes too that compile nothing. Each marked method has the one that it wraps as
+`__wrapped__`, as `functools.wraps` documents; an optimizer built here calls that.
+"""
+
+import inspect
+from types import MethodType
+from typing import Any, TypeVar
+
+import torch
+from torch.optim import Optimizer
+
+OptimizerT = TypeVar("OptimizerT", bound=Optimizer)
+
+_MARKED = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+
+
+def build_light(kind: type[OptimizerT], parameters: Any, **settings: Any) -> OptimizerT:
+    """`kind(parameters, **settings)`, one of torch's own optimizers: same class, same steps, hooks and state.
+
+    Its copies, and what is unpickled of it, are built the usual way.
+    """
+    optimizer = kind.__new__(kind)
+    if _is_marked(kind):
+        for name in _MARKED:
+            setattr(optimizer, name, MethodType(inspect.unwrap(getattr(kind, name)), optimizer))
+        step = torch.no_grad()(inspect.unwrap(kind.step))
+        setattr(optimizer, "step", MethodType(kind.profile_hook_step(step), optimizer))  # noqa: B010
+    optimizer.__init__(parameters, **settings)
+    return optimizer
+
+
+def _is_marked(kind: type[Optimizer]) -> bool:
+    """Whether this torch is as described above; of any other the optimizers are left as they are."""
+    marked = (getattr(kind, name, None) for name in (*_MARKED, "step"))
+    return hasattr(kind, "profile_hook_step") and all(hasattr(method, "__wrapped__") for method in marked)
