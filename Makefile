@@ -18,8 +18,10 @@ test: $(VENV)/.dev
 	$(PY) -m pytest -n 2 -m "slow and not kill"
 	$(PY) -m pytest -n 2 -m kill
 
-# Kills hundreds of runs and resumes them, and puts the table of docs/reliability.md anew; half an hour on two cores.
+# Looks further with every property test; then kills hundreds of runs and resumes them, and puts the table of
+# docs/reliability.md anew. An hour on two cores.
 test-long: $(VENV)/.dev
+	$(PY) -m pytest -n 2 --hypothesis-profile=wide -m "not slow and not kill"
 	$(PY) tests/chaos/long.py --kills=300 --seed=0
 
 docs: $(VENV)/.dev

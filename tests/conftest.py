@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ("tests.points",)
 RUN_PY = Path(__file__).parents[1] / "run.py"
@@ -20,6 +21,11 @@ RUN_PY = Path(__file__).parents[1] / "run.py"
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as a shell has it for what it starts in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)  # and as tests of Ctrl-C must not
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; pytest-xdist fills the cores
+
+# The same code gets the same verdict; `make test-long` looks further, with --hypothesis-profile=wide.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("wide", deadline=None, max_examples=1000)
+settings.load_profile("repeatable")
 
 
 @pytest.fixture(autouse=True)

@@ -11,12 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
 
 from labwright.datasets.published import MNIST, PublishedSet
-
-settings.register_profile("any machine", deadline=None)
-settings.load_profile("any machine")
 
 WriteIdx = Callable[[Path, np.ndarray], Path]
 _CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
