@@ -47,6 +47,7 @@ print("heavy", [name for name in {HEAVY} if name in sys.modules])
         (["completion", "bash"], 0),
         (["runs"], 0),
         (["show", "--help"], 0),
+        (["lr-find", "mnist", "--help"], 0),
         (["resume", "nothing"], 2),
         (["completion", "zsh", "--experiment_id=mnist"], 0),
     ],

@@ -3,12 +3,13 @@
 import sys
 from pathlib import Path
 
+from torch import nn
+from work import LEARNING_RATE, NUM_CLASSES, SCALE, Clock, Epoch, Work
+
 from labwright import Experiment, ExperimentArgs, MachineConfig
 from labwright.datasets import Splits, TensorDataset
 from labwright.optimizers import AdamArgs
 from labwright.runs.terminal import Terminal
-from torch import nn
-from work import LEARNING_RATE, NUM_CLASSES, SCALE, Clock, Epoch, Work
 
 
 class BenchmarkArgs(ExperimentArgs):

@@ -10,6 +10,7 @@ A run of it leaves the same run directory, history and plots as any other. `Expe
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -19,14 +20,17 @@ from labwright.args import ExperimentArgs, MachineConfig, RunOptions, UserError
 from labwright.args.options import DEBUG_BATCHES
 from labwright.loop import Hook, NestedLoop
 from labwright.loop.nested import NOT_STOPPED
+from labwright.train.distributed.world import ALONE
 
 if TYPE_CHECKING:
     from labwright.datasets import Dataset, Splits
     from labwright.runs import RunDirectory
     from labwright.runs.terminal import Terminal
     from labwright.session import Launch, Predictions, Preflight, Recorder, RunResult
+    from labwright.session.startup import Startup
     from labwright.trackers import Tracker
     from labwright.train import BestTracker, EarlyStopping, Position
+    from labwright.train.distributed.world import World
 
 ArgsT = TypeVar("ArgsT", bound=ExperimentArgs)
 
@@ -64,6 +68,14 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
     warnings: list[str]
     chosen: dict[str, Any]
     """What was decided about how to compute, by the name of the setting: it goes to run.json."""
+    startup: "Startup | None" = None
+    """Measures the time to the first step, where that was asked for."""
+    agreement: Any = None
+    """What several ranks agree on where they meet."""
+    world: "World" = ALONE
+    """The ranks that train together."""
+    key_of_restarts: str = ""
+    """Under which torchrun's agent keeps the run directory, for the processes of a restart."""
     threshold: float | None = None
     """Of a binary classifier: chosen on validation where the args ask for that."""
 
@@ -208,6 +220,8 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
 
     def between_epochs(self) -> None:
         """Keep the state that the epoch left, and end here if a signal asked for it."""
+        if self.agreement is not None:
+            self.agreement.meet()
         self.recorder.keeper.end_epoch()
         self.recorder.stop.raise_if_asked()
 
@@ -231,6 +245,7 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
         """
         self.position.epoch = self.epoch
         super().run_epoch()
+        self.epoch_metrics = self.world.same(self.epoch_metrics)
         value = None if self.is_stopped("epoch") else self.deciding_value(self.epoch_metrics)
         self.step_schedulers(value)
         is_best = value is not None and self.best.update(value, self.epoch)
@@ -246,7 +261,8 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
         """
         from labwright.train.seeds import derive_seed
 
-        self.seed_everything(derive_seed(self.args.seed, "pass", self.epoch, name))
+        of_rank = ("rank", self.world.rank) if self.world.rank else ()
+        self.seed_everything(derive_seed(self.args.seed, "pass", self.epoch, name, *of_rank))
         metrics = super().pass_over(name, dataset)
         return {key: float(value) for key, value in metrics.items() if getattr(value, "ndim", 0) == 0}
 
@@ -301,9 +317,15 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
         """All that the rest of the run depends on as the content of a file; None: there is no state to keep."""
         from labwright.session import run_state
 
-        state = self.state_dict()
+        state = self.whole_state(self.state_dict())
+        if not self.world.is_main:
+            return None  # it has given its part
         me = cast("BareExperiment[ExperimentArgs]", self)
         return self.encode_state({**state, "run": run_state(me)}) if state else None
+
+    def whole_state(self, state: dict[str, Any]) -> dict[str, Any]:
+        """The state with the parts of all ranks, on rank 0."""
+        return state
 
     def encode_state(self, state: dict[str, Any]) -> Any:
         """The state as the content of a file."""
@@ -347,6 +369,10 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
     def keep_last_state(self) -> None:
         """Called instead of `load_checkpoint` where the last epoch's state is what the run returns."""
 
+    def whole_model(self) -> AbstractContextManager[Any]:
+        """Within, this rank has the whole model to evaluate with."""
+        return nullcontext()
+
     def store_model(self, path: Path) -> None:
         """Write what the run returns to `path`."""
         state = self.state_dict()
@@ -362,6 +388,10 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
     def append(self, name: str, value: Any) -> None:
         """Keep one more row with the run: artifacts/<name>.jsonl; without a run only collect it."""
         self.artifacts.append(name, value)
+
+    def computing(self) -> AbstractContextManager[None]:
+        """Within, the process computes as the args say; a run is within one, and so is whoever takes steps besides."""
+        return nullcontext()
 
     # -- results
 

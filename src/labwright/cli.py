@@ -3,6 +3,8 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -17,7 +19,10 @@ from labwright.commands import COMMANDS as RUN_COMMANDS
 from labwright.commands import Project
 from labwright.commands import run as run_command
 from labwright.project import ENV_PREFIX, earlier_run, launch_of, machine_of, read_experiment, registry_of_project
+from labwright.session.leaving import leave_word_to_main
 from labwright.session.signals import StopRequest
+from labwright.session.startup import BEFORE, IMPORTS, Startup, collector_at_rest, leave_out_imports
+from labwright.train.distributed.world import launched_rank
 
 if TYPE_CHECKING:
     from labwright.runs.terminal import Terminal
@@ -43,12 +48,18 @@ def main(
     under `[tool.labwright]`. `machine` may be a subclass of MachineConfig with the lab's own fields.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0].replace("_", "-") in COMMANDS:
+        words[0] = words[0].replace("_", "-")
     prog = Path(sys.argv[0]).name
+    if launched_rank():
+        sys.stdout = open(os.devnull, "w")  # rank 0 says what there is to say
     prog = "labwright" if prog == "__main__.py" else prog
     try:
-        with StopRequest().listening():
+        with StopRequest().listening(), collector_at_rest() if argv is None else nullcontext():
             _dispatch(experiments, machine, words, prog)
     except UserError as error:
+        if launched_rank():
+            leave_word_to_main()
         fail(prog, error)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
@@ -178,14 +189,14 @@ def _experiment(
         prog=prog,
         config_file=config_file,
     )
-    for note in reading.notes:
+    for note in [] if launched_rank() else reading.notes:
         print(f"{prog}: note: {note}", file=sys.stderr)
     if reading.print_config:
         from labwright.args.show import config_yaml
 
         print(config_yaml(reading), end="")
         return
-    line = write_first_config(config_file, machine_model)
+    line = None if launched_rank() else write_first_config(config_file, machine_model)
     if line is not None:
         print(f"{prog}: {line}", file=sys.stderr)
     _run(reading, config_file, words, prog)
@@ -197,13 +208,17 @@ def _run(reading: Reading, config_file: Path, words: list[str], prog: str) -> No
 
     args = cast(Any, reading.models["experiment"])
     options = cast(RunOptions, reading.models["this run"])
+    startup = Startup(of_process=True)
+    startup.mark(BEFORE)
     experiment = args.build(machine_of(reading, config_file.parent))
+    leave_out_imports()
+    startup.mark(IMPORTS)
     if options.preflight:
         report = experiment.preflight(options)
         print(strict_json(report.to_json()).decode() if options.as_json else report.text())
         raise SystemExit(0 if report.ends_well else 1)
     terminal = Terminal(sys.stderr, quiet=options.quiet)
-    launch = launch_of(reading, config_file, [prog, *words])
+    launch = replace(launch_of(reading, config_file, [prog, *words]), startup=startup)
     result = _finish(lambda: experiment.run(options, terminal=terminal, launch=launch), terminal)
     _show(result, options)
 
@@ -211,10 +226,11 @@ def _run(reading: Reading, config_file: Path, words: list[str], prog: str) -> No
 def _finish(run: "Callable[[], RunResult]", terminal: "Terminal") -> "RunResult":
     """The result of `run`; exit 1 without a traceback where the run has said in one line why it failed."""
     from labwright.train import NonFiniteLoss, WorkerDied
+    from labwright.train.distributed.world import RankLost
 
     try:
         return run()
-    except (UserError, NonFiniteLoss, WorkerDied):
+    except (UserError, NonFiniteLoss, WorkerDied, RankLost):
         if not terminal.has_told:
             raise
         raise SystemExit(1) from None

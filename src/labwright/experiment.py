@@ -6,7 +6,7 @@ Everything has a default that can be overridden alone:
     build_loader                                                                            for each dataset
     build_trackers, build_hooks                                                             once, before the first step
     build_metrics                                                                           for each pass over a split
-    prepare_batch -> train_batch (forward, compute_loss, backward, step)                    for each training batch
+    prepare_batch (augment_batch) -> train_batch (forward, compute_loss, backward, step)    for each training batch
     prepare_batch -> eval_batch (forward, compute_loss)                                     for each other batch
     prepare_batch -> predict_batch (forward)                                                after training
     run_experiment, run_epoch, run_dataset, run_batch                                       the rungs of the loop
@@ -16,6 +16,7 @@ Everything has a default that can be overridden alone:
 `labwright.bare.BareExperiment` holds what does not need PyTorch, `labwright.train.loop.TrainLoop` the passes.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
@@ -37,8 +38,9 @@ if TYPE_CHECKING:
     from labwright.runs import RunDirectory
     from labwright.schedulers import SchedulerArgs
     from labwright.session import Predictions
-    from labwright.train import Batch, Loader, Loss
+    from labwright.train import Augmentation, Batch, Loader, Loss, Placement
 
+T = TypeVar("T")
 ArgsT = TypeVar("ArgsT", bound=ExperimentArgs)
 
 
@@ -50,6 +52,10 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
     """
 
     uses: ClassVar[frozenset[str]] = frozenset({*ExperimentArgs.model_fields, *RunOptions.model_fields})
+    placement: "Placement | None" = None
+    """Moves datasets to the device, where `--dataset.on_device` lets it."""
+    augmentation: "Augmentation | None" = None
+    """Changes the inputs of training batches, where `args.augment` says how."""
 
     @property
     def optimizer(self) -> "Optimizer":
@@ -132,6 +138,9 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
         """Batches of `dataset`; training batches in an order that follows from seed and epoch alone."""
         from labwright.train import build_loader
 
+        if self.placement is not None:
+            dataset = self.placement.place(dataset, name)
+            self.chosen["on_device"] = self.placement.names
         return build_loader(
             dataset,
             self.args.batch_size,
@@ -140,7 +149,7 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
             num_workers=self.machine.num_workers,
             collate=None if type(self).collate is Experiment[Any].collate else self.collate,
             source=name,
-            pin_memory=self.device.type == "cuda",
+            device=self.device,
         )
 
     def collate(self, samples: "list[Any]") -> "Batch":
@@ -161,12 +170,22 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
     # -- batches
 
     def prepare_batch(self, batch: "Batch", *, training: bool) -> "Batch":
-        """The batch on the device; training inputs with the noise that the args ask for."""
-        from labwright.train import add_noise, to_device
+        """The batch on the device; training inputs changed and with noise as the args ask for it."""
+        from labwright.train.batch import to_device
 
         batch = to_device(batch, self.device, non_blocking=True)
+        if training:
+            batch = self.augment_batch(batch)
         if training and (self.args.white_noise_sd or self.args.constant_offset_sd):
+            from labwright.train import add_noise
+
             batch["input"] = add_noise(batch["input"], self.args.white_noise_sd, self.args.constant_offset_sd)
+        return batch
+
+    def augment_batch(self, batch: "Batch") -> "Batch":
+        """A training batch on the device, its `input` changed as a field `augment: AugmentArgs` of the args says."""
+        if self.augmentation is not None:
+            batch["input"] = self.augmentation(batch["input"])
         return batch
 
     def forward(self, batch: "Batch") -> Any:
@@ -180,24 +199,35 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
         outputs `logits` [samples, classes] or `prediction` [samples, columns] are what the stock metrics and
         `predict_batch` know; with other outputs override `build_metrics` and, to see predictions, `predict_batch`.
         """
-        from torch.nn import functional as F
+        from labwright.train.losses import stock_loss
 
-        from labwright.train import Loss
-
-        outputs, target = self.forward(batch), batch["target"]
-        if self.splits.task == "classification":
-            return Loss(F.cross_entropy(outputs, target), {"logits": outputs}, len(target))
-        if self.splits.task == "regression":
-            return Loss(F.mse_loss(outputs, target), {"prediction": outputs}, len(target))
-        raise UserError(f"the task of {self.splits.name} is {self.splits.task}; override compute_loss() for its loss")
+        loss = stock_loss(self.splits.task, self.forward(batch), batch["target"])
+        if loss is None:
+            task = self.splits.task
+            raise UserError(f"the task of {self.splits.name} is {task}; override compute_loss() for its loss")
+        return loss
 
     def train_batch(self, batch: "Batch") -> "Loss":
         """Forward, loss, backward and, where the batch closes its window of accumulation, an optimizer step."""
         with self.stepper.forward(self.model):
-            loss = self._checked(self.compute_loss(batch))
+            loss = self._checked(self.parallel(self.compute_loss, batch))
         self.backward(loss)
         self.step()
         return loss.detach()
+
+    def parallel(self, function: "Callable[..., T]", *args: Any) -> "T":
+        """`function(*args)`, such that the gradients of what it gives are those of all ranks.
+
+        A `train_batch` of your own computes its loss through it; alone it is a plain call.
+        """
+        if self.parallel_model is None:
+            return function(*args)
+        assert self.stepper.ranks is not None
+        self.stepper.ranks.was_called = True
+        if not self.stepper.is_within_window:
+            self.parallel_model.drop_gradients()
+        self.parallel_model.hold_gradients(not self.stepper.closes_window)
+        return self.parallel_model(function, *args)
 
     def backward(self, loss: "Loss") -> None:
         """Add the gradients of the loss to those of its window."""
@@ -262,13 +292,24 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
 
         me = cast("Experiment[ExperimentArgs]", self)
         metric = self.args.threshold_metric
-        self.threshold = recorded_threshold(me) if metric is None else choose_threshold(me, metric)
+        self.threshold = self.world.same(
+            recorded_threshold(me) if metric is None else choose_threshold(me, metric)
+        )
 
     def averaged_model(self) -> AbstractContextManager[Any]:
         """Within, the model has the average of its weights, where there is one and the args want it used."""
         if self.ema is None or not self.args.use_ema_weights:
             return nullcontext()
         return self.ema.applied(self.model)
+
+    def whole_model(self) -> AbstractContextManager[Any]:
+        """Within, this rank has the whole model to evaluate with, where ranks share its weights; all ranks enter it."""
+        return nullcontext() if self.parallel_model is None else self.parallel_model.whole()
+
+    def computing(self) -> AbstractContextManager[None]:
+        from labwright.session.acceleration import computing
+
+        return computing(cast("Experiment[ExperimentArgs]", self))
 
     # -- state
 
@@ -292,10 +333,10 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
 
     def encode_state(self, state: dict[str, Any]) -> Any:
         """The state as the content of a safetensors file."""
-        from labwright.train import flatten_state
+        from labwright.train.checkpoint import state_file
 
         try:
-            return flatten_state(state)
+            return state_file({key: state[key] for key in state if key != "shards"}, state.get("shards"))
         except TypeError as error:
             raise UserError(
                 f"a checkpoint cannot hold {error}; give tensors and JSON values in state_dict()"
@@ -303,9 +344,15 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
 
     def decode_state(self, path: Path) -> dict[str, Any]:
         """The state in a safetensors file, its tensors on the CPU."""
-        from labwright.train import restore_state
+        from labwright.session import restored
 
-        return restore_state(path)
+        return restored(cast("Experiment[ExperimentArgs]", self), path)
+
+    def whole_state(self, state: dict[str, Any]) -> dict[str, Any]:
+        """The state with the parts of all ranks, on rank 0; `--sharded_checkpoints` leaves them in files of each."""
+        from labwright.session import whole
+
+        return whole(cast("Experiment[ExperimentArgs]", self), state)
 
     def load_checkpoint(self, path: Path) -> None:
         """Give the model the weights that this epoch was validated with: the average's, where that is used."""
@@ -324,7 +371,9 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
         from labwright.runs import write_durably
         from labwright.train import model_bytes
 
-        write_durably(path, model_bytes(self.model))
+        content = model_bytes(self.model)  # by all ranks, where each has a part of it
+        if self.world.is_main:
+            write_durably(path, content)
 
     # -- results
 

@@ -25,6 +25,7 @@ import re
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -218,15 +219,16 @@ def _write(folder: _Folder, path: Path, contents: dict[_File, bytes], loss: Loss
 
 
 class _Injector:
-    """Counts the operations and does what the fault says."""
+    """Counts the operations and does what the fault says. Threads take turns, an operation each."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
         self.root = os.path.realpath(fault.root)
         self.pid = os.getpid()
         self.count = 0
-        self.is_inside = False
         self.has_struck = False
+        self.turn = threading.RLock()
+        self.of_thread = threading.local()
         self.match = re.compile(fault.match)
         self.disk = _Disk(Path(self.root)) if fault.mode == "power" else None
         self.trace = None
@@ -250,6 +252,15 @@ class _Injector:
         sys.addaudithook(self._audit)
         if self.fault.mode == "power":
             atexit.register(self._strike)
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether this thread is about an operation already."""
+        return getattr(self.of_thread, "is_inside", False)
+
+    @is_inside.setter
+    def is_inside(self, value: bool) -> None:
+        self.of_thread.is_inside = value
 
     # -- what is told of an operation
 
@@ -279,20 +290,26 @@ class _Injector:
         half: Callable[[], Any] | None = None,
     ) -> Any:
         """Count the operation `do`, and do it unless a fault comes first; `half` does half of it."""
-        self.is_inside = True
-        try:
-            is_hit = self._count(kind, path)
-            self._before(kind, path, target, is_hit, half)
-            if self.has_struck and self.fault.mode == "full" and is_hit and half is not None:
-                return half()
-            result = do()
-            if self.disk is not None:
-                self.disk.after(kind, Path(path), None if target is None else Path(target))
-            if is_hit and self.fault.mode == "after":
-                os.kill(self.pid, signal.SIGKILL)
-            return result
-        finally:
-            self.is_inside = False
+        with self.turn:
+            self.is_inside = True
+            try:
+                return self._counted_operation(kind, path, do, target, half)
+            finally:
+                self.is_inside = False
+
+    def _counted_operation(
+        self, kind: str, path: str, do: Callable[[], Any], target: str | None, half: Callable[[], Any] | None
+    ) -> Any:
+        is_hit = self._count(kind, path)
+        self._before(kind, path, target, is_hit, half)
+        if self.has_struck and self.fault.mode == "full" and is_hit and half is not None:
+            return half()
+        result = do()
+        if self.disk is not None:
+            self.disk.after(kind, Path(path), None if target is None else Path(target))
+        if is_hit and self.fault.mode == "after":
+            os.kill(self.pid, signal.SIGKILL)
+        return result
 
     def _count(self, kind: str, path: str) -> bool:
         what = f"{kind} {os.path.relpath(path, self.root)}"

@@ -26,7 +26,7 @@ def on(experiment: str, scenario: Callable[..., None], *args: Any, **options: An
     return detect
 
 
-def killed_within_an_epoch(trial: Trial, reference: Reference, share: float = 0.6) -> None:
+def killed_within_an_epoch(trial: Trial, reference: Reference, share: float = 0.65) -> None:
     """SIGKILL after this share of the run, in the middle of an epoch"""
     scenarios.kill_in_the_middle(trial, reference, share)
     trial.finish()
@@ -44,6 +44,14 @@ def killed_between_rows_and_checkpoint(trial: Trial, reference: Reference) -> No
 def power_lost_at_a_deletion(trial: Trial, reference: Reference, loss: str) -> None:
     """power loss when an old checkpoint has just been deleted"""
     fault: dict[str, Any] = {"mode": "power", "match": r"unlink \S*/checkpoints/step_", "at": 2, "loss": loss}
+    assert trial.end_killed(trial.begin(fault=trial.fault(**fault))), trial.story()
+    trial.finish()
+    trial.require_same(reference.outcome)
+
+
+def power_lost_after_an_epoch(trial: Trial, reference: Reference, loss: str) -> None:
+    """power loss when the checkpoint after that of an epoch has its name"""
+    fault: dict[str, Any] = {"mode": "power", "match": r"rename \S*/checkpoints/\.step_00000024", "at": 1, "loss": loss}
     assert trial.end_killed(trial.begin(fault=trial.fault(**fault))), trial.story()
     trial.finish()
     trial.require_same(reference.outcome)
@@ -88,8 +96,8 @@ MUTANTS = (
     Mutant(
         "files are not synced",
         "runs/durable.py",
-        "                file.flush()\n                os.fsync(file.fileno())\n                file.seek(0)",
-        "                file.flush()\n                file.seek(0)",
+        "                file.flush()\n                os.fsync(file.fileno())\n",
+        "                file.flush()\n",
         on("mlp", power_lost_at_a_deletion, "contents"),
         "power loss that takes what was not synced",
     ),
@@ -149,7 +157,7 @@ MUTANTS = (
     Mutant(
         "checksums are not compared",
         "runs/checkpoints.py",
-        '    if _digest(path) != entry["sha256"]:',
+        '    if file_sha256(path) != entry["sha256"]:',
         "    if False:",
         on("mlp", damaged, "a flipped bit"),
         "a flipped bit",
@@ -221,8 +229,8 @@ MUTANTS = (
     Mutant(
         "rows of the history that belong to no checkpoint stay",
         "session/recorder.py",
-        'History.load(self.directory.history_path, counts["history"])',
-        "History.load(self.directory.history_path)",
+        'History.load(self.directory.history_path, counts["history"], sync=False)',
+        "History.load(self.directory.history_path, sync=False)",
         on("mlp", killed_between_rows_and_checkpoint),
         "SIGKILL between an epoch's rows and its checkpoint",
     ),
@@ -253,9 +261,17 @@ MUTANTS = (
     Mutant(
         "rows of steps are not synced before the checkpoint that counts them",
         "session/recorder.py",
-        "        self.steps.flush_to_disk()\n        rows =",
-        "        rows =",
+        "        self.steps.flush_to_disk()\n",
+        "",
         on("mlp", power_lost_at_a_deletion, "contents"),
+        "power loss that takes what was not synced",
+    ),
+    Mutant(
+        "rows of the history are not synced before the checkpoint that counts them",
+        "session/recorder.py",
+        "        self.history.flush_to_disk()\n",
+        "",
+        on("mlp", power_lost_after_an_epoch, "contents"),
         "power loss that takes what was not synced",
     ),
     Mutant(

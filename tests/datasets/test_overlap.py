@@ -111,6 +111,14 @@ def test_same_input_with_another_target_is_another_sample() -> None:
     assert check_overlap(splits_of(train, TensorDataset(train.inputs, 1 - train.targets, source="flipped"))) == []
 
 
+def test_rows_with_the_same_sum_are_not_taken_for_equal() -> None:
+    rows = torch.arange(4 * 16, dtype=torch.uint8).reshape(4, 16)
+    swapped = rows.roll(8, dims=1)  # the same 64-bit words in another order
+    labels = torch.zeros(4)
+    first, second = (TensorDataset(each, labels, source=name) for each, name in ((rows, "a"), (swapped, "b")))
+    assert check_overlap(splits_of(first, second), "refuse") == []
+
+
 def test_two_validation_sets_may_share_samples() -> None:
     data = noise(100, seed=0)
     val = data.subset(range(80, 100))

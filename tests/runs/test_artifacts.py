@@ -262,11 +262,11 @@ def test_a_checkpoint_cannot_name_files_elsewhere(tmp_path: Path) -> None:
     assert (tmp_path / "steps.jsonl").read_bytes() == b'{"step": 1}\n'
 
 
-def test_rows_are_on_the_disk_when_a_checkpoint_counts_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_synced_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     artifacts, synced = Artifacts(), list[Path]()
     artifacts.keep_in(tmp_path)
     monkeypatch.setattr("labwright.runs.artifacts.sync_file", synced.append)
     artifacts.append("rewards", 1)
-    artifacts.counts()
-    artifacts.counts()
+    artifacts.sync()
+    artifacts.sync()
     assert synced == [tmp_path / "artifacts" / "rewards.jsonl"]

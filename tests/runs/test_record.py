@@ -51,6 +51,7 @@ def test_every_record_has_the_same_sections(tmp_path: Path) -> None:
         "host",
         "device",
         "chosen",
+        "startup",
         "debug",
         "git",
         "dataset",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from labwright.runs.proof.fingerprints import (
-    RANDOMNESS_EVERY,
+    LOOK_EVERY,
     Fingerprint,
     FingerprintLog,
     Fingerprints,
@@ -84,7 +84,7 @@ def test_randomness_changes_with_the_generator_and_stays_with_it(tmp_path: Path)
     for seed, num_draws in [*places, *places]:
         torch.manual_seed(seed)
         torch.rand(num_draws)  # its generator makes 624 words at a time
-        fingerprinter.close_window(RANDOMNESS_EVERY + 1, 1, LOSS)
+        fingerprinter.close_window(LOOK_EVERY + 1, 1, LOSS)
     fingerprinter.close()
     randomness = [row.randomness for row in rows(tmp_path / "f")]
     assert len(set(randomness)) == len(places)
@@ -117,7 +117,7 @@ def test_a_window_that_was_given_up_before_a_checkpoint_leaves_nothing(tmp_path:
     fingerprinter = Fingerprinter(FingerprintLog(tmp_path / "f"))
     fingerprinter.add_batch(batch(7))
     fingerprinter.add_step(9.0, 9.0)
-    fingerprinter.sync()
+    fingerprinter.flush()
     fingerprinter.add_batch(batch(1, 2))
     fingerprinter.add_step(LOSS, NORM)
     fingerprinter.close_window(2, 1, LOSS)
@@ -135,13 +135,13 @@ def test_a_step_that_is_not_the_steppers_is_told_by_the_loss(tmp_path: Path) -> 
     assert [(row.loss, row.norm) for row in rows(tmp_path / "f")] == [(2.0, 0.0)]
 
 
-def test_steps_are_on_disk_once_they_are_many_or_a_checkpoint_is_due(tmp_path: Path) -> None:
+def test_steps_are_in_the_file_once_they_are_many_or_a_checkpoint_is_due(tmp_path: Path) -> None:
     fingerprinter = Fingerprinter(FingerprintLog(tmp_path / "f"))
     for step in range(1, 1101):
         fingerprinter.add_batch(batch(step))
         fingerprinter.close_window(step, 1, torch.tensor(0.25))
     assert len(rows(tmp_path / "f")) == 1024
-    fingerprinter.sync()
+    fingerprinter.flush()
     assert [row.loss for row in rows(tmp_path / "f")] == [0.25] * 1100
     fingerprinter.close()
 

@@ -11,7 +11,7 @@ from torch.utils.data import Subset
 from torch.utils.data import TensorDataset as PairDataset
 
 from labwright.args.errors import UserError
-from labwright.train import Batch, Loader, build_loader
+from labwright.train import Batch, Loader, build_loader, loaders
 
 
 class Numbers:
@@ -361,6 +361,55 @@ def test_pinned_batches_are_made_ahead_and_an_iteration_left_early_does_no_harm(
                 break
             assert_same_batches(list(loader), expected)
         loader.close()
+
+
+def test_samples_that_are_quick_to_fetch_get_no_workers() -> None:
+    loader = loader_of(Numbers(40), num_workers="auto")
+    for _ in range(2):
+        assert order(loader) == list(range(40))
+    assert loader._workers is None
+
+
+@pytest.mark.slow
+def test_samples_that_take_long_are_fetched_by_workers_and_the_batches_stay_what_they_were(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loaders, "_LONG_SECONDS", 0.0)  # all do
+    monkeypatch.setattr(loaders, "usual_num_workers", lambda: 2)
+    few, many = (Samples(noisy_sample, length) for length in (8, 22))
+    loader = loader_of(few, num_workers="auto")
+    expected = list(loader_of(few))
+    assert_same_batches(list(loader), expected)
+    assert loader._workers is None, "two batches say little"
+    assert_same_batches(list(loader), expected)
+    assert loader._workers is not None
+    loader.close()
+    loader = loader_of(many, num_workers="auto", shuffle=True)
+    loader.start_at(1)
+    assert_same_batches(list(loader), list(loader_of(many, shuffle=True))[1:])
+    assert loader._workers is not None
+    loader.close()
+
+
+def test_a_dataset_may_take_positions_as_a_tensor_and_leave_index_and_source_to_the_loader() -> None:
+    class Squares:
+        draws_random_numbers = False
+        takes_tensors = True
+
+        def __len__(self) -> int:
+            return 10
+
+        def __getitems__(self, positions: Tensor) -> Batch:
+            if positions.max() == 9 and len(positions) == 2:
+                raise OSError("gone")
+            return {"input": positions.float() ** 2}
+
+    batches = list(loader_of(Squares(), 5, source="squares"))
+    assert [batch["input"].tolist() for batch in batches] == [[0, 1, 4, 9, 16], [25, 36, 49, 64, 81]]
+    assert batches[1]["index"].tolist() == [5, 6, 7, 8, 9] and batches[1]["source"] == ["squares"] * 5
+    with pytest.raises(OSError, match="gone") as error:
+        list(loader_of(Squares(), 4, source="squares"))
+    assert error.value.__notes__ == ["in the batch of samples 8, 9 of dataset 'squares'"]
 
 
 def test_loader_without_workers_closes_too() -> None:

@@ -15,6 +15,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from labwright.args.errors import UserError
 from labwright.train import EMA, NonFiniteLoss, Stepper, flatten_state, frozen, restore_state
+from labwright.train.clipping import are_finite
 
 Samples = tuple[Tensor, Tensor]
 
@@ -587,3 +588,35 @@ def test_state_of_other_optimizers_is_refused() -> None:
 def test_impossible_settings_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         Stepper(**options)
+
+
+def test_norms_are_measured_now_and_then_where_nothing_is_clipped_and_bad_ones_always() -> None:
+    model, told = nn.Linear(1, 1), []
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    stepper = Stepper(max_skipped_steps=1)
+    stepper.norm_every_n_steps, stepper.on_step = 3, lambda loss, norm: told.append(norm)
+    before = None
+    for number, loss in enumerate(losses(model, "gggdg")):
+        before = weights(model) if number == 3 else before
+        stepper.update(loss, optimizer)
+        assert number != 3 or weights(model) == before
+    assert [norm is not None and math.isfinite(norm) for norm in told] == [True, False, False, False, False]
+    assert told[1] is told[2] is None and math.isnan(told[3])
+    clipping = Stepper(max_norm=1.0)
+    clipping.norm_every_n_steps, clipping.on_step = 3, lambda loss, norm: told.append(norm)
+    for loss in losses(model, "gg"):
+        clipping.update(loss, optimizer)
+    assert None not in told[-2:]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_gradients_are_finite_only_if_each_is_and_stay_as_they_are(bad: float, dtype: torch.dtype) -> None:
+    gradients = [torch.randn(3, 2), torch.randn(2, 3).t().to(dtype), torch.randn(6)[::2]]
+    before = [gradient.clone() for gradient in gradients]
+    assert are_finite(gradients) and are_finite([])
+    assert all(map(torch.equal, gradients, before))
+    for gradient in gradients:
+        gradient[1] = bad
+        assert not are_finite(gradients)
+        gradient[1] = 0

@@ -339,3 +339,17 @@ def test_a_script_that_closes_nothing_ends_however_its_workers_were_started(tmp_
     assert done.stdout.strip() == str(
         [batch["input"].flatten().tolist() for batch, _ in zip(expected, range(3), strict=False)]
     )
+
+
+@pytest.mark.parametrize(
+    "num_processors, num_ranks, method, expected",
+    [(16, 1, None, 8), (4, 1, "fork", 3), (16, 4, None, 3), (1, 1, None, 0), (2, 4, None, 0), (16, 1, "spawn", 0)],
+)
+def test_usual_workers_leave_the_main_process_a_processor_and_share_with_other_ranks(
+    monkeypatch: pytest.MonkeyPatch, num_processors: int, num_ranks: int, method: str | None, expected: int
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(num_processors))
+    monkeypatch.setattr(workers.multiprocessing, "get_start_method", lambda allow_none: method)
+    monkeypatch.setattr(workers.multiprocessing, "get_all_start_methods", lambda: ["fork", "spawn"])
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(num_ranks))
+    assert workers.usual_num_workers() == expected

@@ -8,6 +8,7 @@ from labwright.datasets import FashionMnistDataArgs
 from labwright.models import CNNArgs, ModelUnion
 from labwright.optimizers import AdamArgs, OptimizerUnion
 from labwright.schedulers import ConstantArgs, SchedulerUnion
+from labwright.train import AugmentArgs
 
 
 class FashionMnistArgs(ExperimentArgs):
@@ -17,6 +18,7 @@ class FashionMnistArgs(ExperimentArgs):
     dataset: FashionMnistDataArgs = Field(default=FashionMnistDataArgs(), description="The data.")
     optimizer: OptimizerUnion = Field(default=AdamArgs(), description="What updates the weights.")
     scheduler: SchedulerUnion = Field(default=ConstantArgs(), description="How the learning rate changes.")
+    augment: AugmentArgs = Field(default=AugmentArgs(), description="Changes of training images.")
 
     def build(self, machine: MachineConfig) -> "Experiment[FashionMnistArgs]":
         return Experiment(self, machine)

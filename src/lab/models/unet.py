@@ -14,6 +14,8 @@ class UNet(nn.Module):
     Takes images `[N, num_inputs, height, width]` of any size, gives `[N, num_outputs, height, width]`.
     """
 
+    prefers_channels_last = True
+
     def __init__(self, num_inputs: int, channels: Sequence[int], num_outputs: int) -> None:
         super().__init__()
         self.down = nn.ModuleList(_block(before, after) for before, after in pairwise([num_inputs, *channels]))

@@ -86,8 +86,35 @@ class ExperimentArgs(Args):
         description="Steps in a row with a NaN or infinite loss or gradient that are skipped; 0: stop.",
         json_schema_extra=_SAFE,
     )
+    sync_batchnorm: bool = Field(
+        default=False, description="Several ranks: batch normalization over the samples of all of them (not on a CPU)."
+    )
     precision: Literal["fp32", "bf16", "fp16"] = Field(
         default="fp32", description="Number format of the forward pass; fp16 scales the loss."
+    )
+    matmul_precision: Literal["highest", "high", "medium"] = Field(
+        default="highest",
+        description="Products of 32-bit matrices: highest is exact, high and medium use TF32 or bf16 where there is.",
+    )
+    flush_denormals: bool = Field(
+        default=True,
+        description="Take numbers below 1.2e-38 for zero on the CPU, which is slow at them.",
+        json_schema_extra=_SAFE,
+    )
+    compile: bool = Field(
+        default=False,
+        description="Compile model and loss (torch.compile): a slow start, then faster on most GPUs.",
+        json_schema_extra=_SAFE,
+    )
+    channels_last: bool | Literal["auto"] = Field(
+        default="auto",
+        description="Lay out convolutions' weights channels last; auto: if the model says that it is faster so.",
+        json_schema_extra=_SAFE,
+    )
+    cuda_graphs: bool | Literal["auto"] = Field(
+        default=False,
+        description="Train by CUDA graphs; auto: small models that take a plain step on a GPU.",
+        json_schema_extra=_SAFE,
     )
     ema_decay: float | None = Field(
         default=None, gt=0, lt=1, description="Decay of a running average of the weights; none: no average."

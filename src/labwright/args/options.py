@@ -47,6 +47,13 @@ class RunOptions(Args):
     preflight: bool = Field(
         default=False, description="Try everything once, estimate time, memory and disk space, and stop."
     )
+    profile: int | None = Field(
+        default=None, ge=1, description="Measure and trace this many training steps: where their time goes, profile/."
+    )
+    profile_startup: bool = Field(default=False, description="Show what the time to the first step consists of.")
+    strategy: Literal["ddp", "fsdp", "zero"] = Field(
+        default="ddp", description="Several ranks (torchrun): whole models, sharded ones, or sharded optimizer states."
+    )
     snapshot: bool = Field(default=True, description="Keep the exact code of the run in its git repository.")
     log_every_n_steps: int = Field(default=50, gt=0, description="Steps between rows of steps.jsonl.")
     checkpoint_every_n_steps: int | None = Field(
@@ -57,6 +64,12 @@ class RunOptions(Args):
     )
     keep_checkpoints: int = Field(default=2, ge=1, description="How many of the newest checkpoints are kept.")
     keep_best: int = Field(default=1, ge=1, description="How many of the best checkpoints are kept.")
+    background_checkpoints: bool = Field(
+        default=True, description="Write a copy of the state while training goes on; false: training waits."
+    )
+    sharded_checkpoints: bool = Field(
+        default=False, description="With strategy=fsdp: each rank writes its part of a checkpoint to a file of its own."
+    )
     batch_histograms: bool = Field(default=False, description="Draw histograms of each metric over the batches.")
     use_wandb: bool = Field(default=False, description="Track with Weights & Biases.")
     use_tensorboard: bool = Field(default=False, description="Track with TensorBoard.")
@@ -70,6 +83,12 @@ class RunOptions(Args):
             raise ValueError("force has no effect without skip_existing")
         if self.resume is not None and self.stage != "train":
             raise ValueError(f"resume continues a training, and mode={self.stage} is none; leave one of the two out")
+        if self.sharded_checkpoints and self.strategy != "fsdp":
+            raise ValueError(f"sharded_checkpoints has no effect with strategy={self.strategy}, only with fsdp")
+        if self.profile is not None and self.stage != "train":
+            raise ValueError(f"profile is of training steps, and mode={self.stage} has none; leave one of the two out")
+        if self.profile_startup and self.stage != "train":
+            raise ValueError(f"profile_startup ends with a training step, and mode={self.stage} has none")
         if self.only_test and self.mode == "predict":
             raise ValueError("only_test is mode=test; leave one of the two out")
         if self.predict_input is not None and self.mode != "predict":

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterable
 from typing import Any
 
-from .annotations import choices, is_bool
+from .annotations import choices, is_bool, union_members
 from .cut import Cut
 from .draft import Draft
 from .help import HelpFormatter, help_text, metavar
@@ -113,7 +113,8 @@ def _add_flag(group: argparse._ArgumentGroup, node: Node, names: Names, *, hidde
 
 def _is_fixed(node: Node) -> bool:
     """Whether the field can hold one value only, as the `kind` of a part that is no choice."""
-    return not node.shape.optional and len(choices(node.field.annotation)) == 1
+    annotation = node.field.annotation
+    return not node.shape.optional and len(union_members(annotation)) == 1 and len(choices(annotation)) == 1
 
 
 def _first_line(doc: str | None) -> str:

@@ -26,7 +26,7 @@ def completion_parser(schemas: Mapping[str, type[BaseModel]], *, prog: str) -> A
         node = names.paths.get(action.dest)
         if node is not None:
             known = [str(value) for value in choices(node.field.annotation)] or list(filter(None, node.shape.variants))
-            action.choices = known or (["true", "false"] if is_bool(node.field.annotation) else None)
+            action.choices = [*known, *(["true", "false"] if is_bool(node.field.annotation) else [])] or None
     return parser
 
 

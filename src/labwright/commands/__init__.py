@@ -4,7 +4,14 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from .base import Project, as_module, run_command
+from .tool import as_tool, run_tool
 
+TOOLS: dict[str, str] = {
+    "bench": "the speed of an experiment's training loop, and what slows it: bench ID [--flag=value ...]",
+    "lr-find": "find a learning rate, and draw the loss at each: lr-find ID [--flag=value ...]",
+    "batch-find": "find the largest batch that fits and the fastest: batch-find ID [--flag=value ...]",
+}
+"""Each command that tries an experiment out; the module of this room that does it has its name, with _ for -."""
 COMMANDS: dict[str, str] = {
     "runs": "list runs: runs ['val/accuracy>0.9 and model.kind==\"mlp\"'] [--sort=...] [--json]",
     "show": "show one run: show RUN",
@@ -19,10 +26,14 @@ COMMANDS: dict[str, str] = {
     "archive": "hide runs from the list, or show them again: archive RUN ... [--undo]",
     "delete": "delete runs and free their disk space: delete RUN ...",
     "export": "write the histories of runs as CSV: export RUN ... [--output=FILE]",
+    **TOOLS,
 }
 """Each command and what it does; the module of this room that does it has its name."""
 
 
 def run(name: str, words: Sequence[str], project: Project) -> int:
     """Do a command with these words; its exit code."""
-    return run_command(name, as_module(import_module(f".{name}", __name__)), words, project)
+    module = import_module(f".{name.replace('-', '_')}", __name__)
+    if name in TOOLS:
+        return run_tool(name, as_tool(module), words, project)
+    return run_command(name, as_module(module), words, project)

@@ -30,6 +30,12 @@ class DatasetArgs(Args):
     split_seed: int = Field(
         default=0, ge=0, description="Seed of the split alone, so that comparing seeds compares training."
     )
+    on_device: Literal["auto"] | bool = Field(
+        default="auto",
+        description="Keep the samples in the GPU's memory; auto: if they are in memory and take at most a quarter of "
+        "what is free there.",
+        json_schema_extra={"resume": "safe"},
+    )
 
     def build(self, cache_dir: Path) -> "Splits":
         """The splits. Files, where there are any, live in `<cache_dir>/<kind>/`."""

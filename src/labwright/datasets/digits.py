@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from .bundled import digits_table
 from .splits import Splits
 from .tensor import TensorDataset, split_tensors
 
@@ -53,7 +54,5 @@ def upscaled_digits(size: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def _load() -> tuple[np.ndarray, np.ndarray]:
     """Images [N, 1, 8, 8] of 0 to 16, and labels."""
-    from sklearn.datasets import load_digits
-
-    images, labels = load_digits(return_X_y=True)
-    return np.asarray(images, np.uint8).reshape(-1, 1, 8, 8), np.asarray(labels, np.int64)
+    table = digits_table()
+    return table[:, :-1].astype(np.uint8).reshape(-1, 1, 8, 8), table[:, -1].astype(np.int64)

@@ -9,6 +9,7 @@ may share samples, as an augmented copy of one does. No torch of its own.
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, product
 from typing import Any, Literal
@@ -26,6 +27,7 @@ OverlapPolicy = Literal["warn", "refuse", "allow"]
 _MAX_SHARE = 0.01
 _MAX_ROWS = 200_000  # of a dataset in memory: a fraction of a second
 _MAX_SAMPLES = 2_000  # of a dataset that may have to decode each one
+_MOST_MARKS = 1 << 26  # positions of one source, a byte each
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,9 @@ def check_overlap(splits: Splits, policy: OverlapPolicy = "warn") -> list[str]:
     for first, second in pairs:
         _refuse_shared(first, second)
     with random_states_kept():
-        digests = {id(named.dataset): _digest(named.parts) for named in datasets}
+        digests = _digests(datasets)
     warnings: list[str] = []
-    for first, second in pairs:
+    for first, second in pairs if digests else []:
         found = _equal_contents(first, digests[id(first.dataset)], second, digests[id(second.dataset)])
         if found is None:
             continue
@@ -94,13 +96,24 @@ def _refuse_shared(first: _Named, second: _Named) -> None:
         mine, yours = origin(a), origin(b)
         if mine.key != yours.key:
             continue
-        shared = np.intersect1d(mine.indices, yours.indices)
+        shared = _positions_in_both(mine.indices, yours.indices)
         if len(shared):
             raise UserError(
                 f"{first.name} and {second.name} share {len(shared):,} samples of {mine.name} "
                 f"(for example number {shared[0]}): each split needs samples of its own"
             )
         _refuse_shared_groups(first, a, second, b)
+
+
+def _positions_in_both(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The numbers that are in both, sorted."""
+    num_positions = max(some.max(initial=0), others.max(initial=0)) + 1
+    if min(some.min(initial=0), others.min(initial=0)) < 0 or num_positions > _MOST_MARKS:
+        return np.intersect1d(some, others)
+    is_there = np.zeros(num_positions, dtype=bool)
+    is_there[some] = True
+    found = others[is_there[others]]
+    return np.unique(found) if len(found) else found
 
 
 def _refuse_shared_groups(first: _Named, a: Part, second: _Named, b: Part) -> None:
@@ -134,13 +147,41 @@ def _equal_contents(first: _Named, a: _Digests, second: _Named, b: _Digests) -> 
     return share, text
 
 
-def _digest(parts: list[Part]) -> _Digests:
-    looked_at = [_bounded(part) for part in parts]
-    return _Digests(
-        np.concatenate([_digest_part(part) for part in looked_at]),
-        np.concatenate([part.rows for part in looked_at]),
-        sum(len(part.positions) for part in parts),
-    )
+def _digests(datasets: list[_Named]) -> dict[int, _Digests]:
+    """The digests of each dataset, by its identity; none at all where the splits have nothing in common.
+
+    Of rows whose sums no other split has, the sums have to do.
+    """
+    parts = {id(named.dataset): [_bounded(part) for part in named.parts] for named in datasets}
+    values = {key: [_screen(part) for part in looked_at] for key, looked_at in parts.items()}
+    by_split: dict[str, list[np.ndarray]] = {}
+    for named in datasets:
+        by_split.setdefault(named.split, []).extend(values[id(named.dataset)])
+    suspects = _in_several([np.concatenate(each) for each in by_split.values()])
+    if not len(suspects):
+        return {}
+    for key, looked_at in parts.items():
+        for part, found in zip(looked_at, values[key], strict=True):
+            _look_closer(part, found, suspects)
+    return {
+        id(named.dataset): _Digests(
+            np.concatenate(values[id(named.dataset)]),
+            np.concatenate([part.rows for part in parts[id(named.dataset)]]),
+            sum(len(part.positions) for part in named.parts),
+        )
+        for named in datasets
+    }
+
+
+def _in_several(groups: list[np.ndarray]) -> np.ndarray:
+    """The values that more than one of the groups has."""
+    together = np.sort(np.concatenate([_distinct(group) for group in groups])) if groups else np.empty(0, np.uint64)
+    return _distinct(together[1:][together[1:] == together[:-1]])
+
+
+def _distinct(values: np.ndarray) -> np.ndarray:
+    ordered = np.sort(values)
+    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if len(ordered) else ordered
 
 
 def _bounded(part: Part) -> Part:
@@ -152,28 +193,44 @@ def _bounded(part: Part) -> Part:
     return Part(part.dataset, part.positions[chosen], part.rows[chosen])
 
 
-def _digest_part(part: Part) -> np.ndarray:
+def _screen(part: Part) -> np.ndarray:
+    """A number for each sample, the same for equal ones: of rows in memory their sums, of any other a digest."""
+    dataset: Any = part.dataset
+    if not hasattr(dataset, "stored_rows"):
+        return np.array([_digest_sample(get_sample(dataset, int(each))) for each in part.positions], np.uint64)
+    sums = [
+        sum(_words(rows).sum(axis=1, dtype=np.uint64) for rows in dataset.stored_rows(positions))
+        for positions in _chunks(part.positions)
+    ]
+    return np.concatenate([np.empty(0, np.uint64), *sums])
+
+
+def _look_closer(part: Part, values: np.ndarray, suspects: np.ndarray) -> None:
+    """Put digests of the whole contents in the place of sums that are in several splits."""
     if hasattr(part.dataset, "stored_rows"):
-        return _digest_rows(part.dataset, part.positions)
-    return np.array([_digest_sample(get_sample(part.dataset, int(each))) for each in part.positions], np.uint64)
+        chosen = np.flatnonzero(np.isin(values, suspects))
+        for rows in _chunks(chosen):
+            values[rows] = _digest_rows(part.dataset, part.positions[rows])
 
 
-def _digest_rows(dataset: Any, positions: np.ndarray, chunk: int = 4096) -> np.ndarray:
-    """Digests of input and target as they are stored, thousands at a time."""
-    values = np.empty(len(positions), dtype=np.uint64)
-    for start in range(0, len(positions), chunk):
-        stored = dataset.stored_rows(positions[start : start + chunk])
-        words = np.concatenate([_words(rows) for rows in stored], axis=1)
-        weights = np.random.Generator(np.random.PCG64(0)).integers(2**64, size=words.shape[1], dtype=np.uint64)
-        mixed = (words ^ (words >> np.uint64(32)) ^ weights) * (weights | np.uint64(1))
-        mixed ^= mixed >> np.uint64(29)
-        values[start : start + chunk] = mixed.sum(axis=1, dtype=np.uint64)
-    return values
+def _chunks(positions: np.ndarray, size: int = 4096) -> Iterator[np.ndarray]:
+    for start in range(0, len(positions), size):
+        yield positions[start : start + size]
+
+
+def _digest_rows(dataset: Any, positions: np.ndarray) -> np.ndarray:
+    """Digests of input and target as they are stored."""
+    words = np.concatenate([_words(rows) for rows in dataset.stored_rows(positions)], axis=1)
+    weights = np.random.Generator(np.random.PCG64(0)).integers(2**64, size=words.shape[1], dtype=np.uint64)
+    mixed = (words ^ (words >> np.uint64(32)) ^ weights) * (weights | np.uint64(1))
+    mixed ^= mixed >> np.uint64(29)
+    return mixed.sum(axis=1, dtype=np.uint64)
 
 
 def _words(rows: np.ndarray) -> np.ndarray:
     """The bytes of each row as 64-bit words, filled up with zeros."""
-    return np.pad(rows, ((0, 0), (0, -rows.shape[1] % 8))).view(np.uint64)
+    missing = -rows.shape[1] % 8
+    return (np.pad(rows, ((0, 0), (0, missing))) if missing else rows).view(np.uint64)
 
 
 def _digest_sample(sample: Any) -> int:

@@ -61,6 +61,8 @@ def _parts(dataset: Any, positions: np.ndarray) -> Sequence[Part] | None:
 
 
 def _merged(parts: list[Part]) -> Part:
+    if len(parts) == 1 and bool((np.diff(parts[0].positions) > 0).all()):
+        return parts[0]
     positions, first = np.unique(np.concatenate([part.positions for part in parts]), return_index=True)
     return Part(parts[0].dataset, positions, np.concatenate([part.rows for part in parts])[first])
 

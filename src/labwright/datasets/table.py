@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from .args import DiabetesDataArgs, TableDataArgs, TableTask
+from .bundled import diabetes_tables
 from .splits import Splits, fingerprint, hold_out
 from .tensor import TensorDataset
 
@@ -74,9 +75,7 @@ def input_scaling(table: Table, args: TableDataArgs) -> Scaling:
 
 def build_diabetes(args: DiabetesDataArgs) -> Splits:
     """scikit-learn's diabetes data, from its raw units."""
-    from sklearn.datasets import load_diabetes
-
-    inputs, targets = map(np.asarray, load_diabetes(return_X_y=True, scaled=False))
+    inputs, targets = diabetes_tables()
     table = Table(
         name="scikit-learn diabetes",
         inputs=inputs,

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from copy import copy
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 import torch
@@ -26,6 +26,12 @@ class InputDataset:
 
     draws_random_numbers = False
     """Loaders seed what a dataset may draw, batch by batch; this one needs none of it."""
+    takes_tensors = True
+    """Loaders call `gather` with a tensor of positions, and `finish` when the batch lies where it is worked on. A
+    subclass with a `__getitems__` of its own is asked by that, with a list."""
+
+    def __init_subclass__(cls) -> None:
+        cls.takes_tensors = cls.takes_tensors and "__getitems__" not in vars(cls)
 
     def __init__(
         self,
@@ -64,22 +70,59 @@ class InputDataset:
     def __getitem__(self, index: int) -> dict[str, Any]:
         if not 0 <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")  # what ends `for sample in dataset`
-        sample = {"input": self._prepare(self.inputs[index]), "index": index, "source": self.source}
+        sample = {"input": self._scaled(self.inputs[index].clone()), "index": index, "source": self.source}
         return sample if self.names is None else sample | {"name": self.names[index]}
 
     def __getitems__(self, indices: "Indices") -> Batch:
+        return self.finish(self.gather(indices))
+
+    def gather(self, indices: "Indices") -> Batch:
+        """The samples at these positions as they are kept: one `index_select` of each tensor."""
         index = torch.as_tensor(indices, dtype=torch.int64)
-        batch = {
-            "input": self._prepare(self.inputs.index_select(0, index)),
+        batch: Batch = {
+            "input": self.inputs.index_select(0, index),
             "index": index,
             "source": [self.source] * len(index),
         }
-        return batch if self.names is None else batch | {"name": self.names[index.numpy()].tolist()}
+        if self.names is not None:
+            batch["name"] = self.names[index.numpy()].tolist()
+        return batch
 
-    def _prepare(self, inputs: Tensor) -> Tensor:
-        if self.mean == 0.0 and self.std == 1.0:
-            return inputs.float()
-        return inputs.to(torch.float32, copy=True).sub_(self.mean).mul_(1.0 / self.std)
+    def finish(self, batch: Batch) -> Batch:
+        """A batch of `gather`, its inputs now float32 and scaled, on whichever device they lie."""
+        batch["input"] = self._scaled(cast(Tensor, batch["input"]))
+        return batch
+
+    def _scaled(self, inputs: Tensor) -> Tensor:
+        """The inputs, which may be overwritten, as `(input - mean) / std`."""
+        inputs = inputs.float()
+        if self.mean != 0.0:
+            inputs = inputs.sub_(self.mean)
+        return inputs if self.std == 1.0 else inputs.mul_(1.0 / self.std)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the inputs lie."""
+        return self.inputs.device
+
+    @property
+    def num_bytes(self) -> int | None:
+        """What `to` would take of a device's memory; None: these samples stay where they are."""
+        if not self.takes_tensors or self.names is not None:  # names are looked up by positions on the CPU
+            return None
+        return sum(tensor.nbytes for tensor in self._movable().values())
+
+    def to(self, device: torch.device) -> Self:
+        """The same samples with their tensors on `device`, to be asked for by positions that are there too."""
+        moved = copy(self)
+        for name, tensor in self._movable().items():
+            setattr(moved, name, tensor.to(device))
+        return moved
+
+    def _movable(self) -> dict[str, Tensor]:
+        """The tensors that batches are made of."""
+        kept = self.per_sample().items()
+        return {name: values for name, values in kept if isinstance(values, Tensor) and name != "source_indices"}
 
     def subset(self, indices: "Indices") -> Self:
         """The samples at these positions, which remember where they came from."""
@@ -136,9 +179,10 @@ class TensorDataset(InputDataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         return super().__getitem__(index) | {"target": self.targets[index]}
 
-    def __getitems__(self, indices: "Indices") -> Batch:
-        index = torch.as_tensor(indices, dtype=torch.int64)
-        return super().__getitems__(index) | {"target": self.targets.index_select(0, index)}
+    def gather(self, indices: "Indices") -> Batch:
+        batch = super().gather(indices)
+        batch["target"] = self.targets.index_select(0, cast(Tensor, batch["index"]))
+        return batch
 
     def without_targets(self) -> InputDataset:
         """The same samples as if nobody had labelled them; they still remember where they came from."""
@@ -160,7 +204,10 @@ class TensorDataset(InputDataset):
 
 
 def _bytes(rows: Tensor, positions: np.ndarray) -> np.ndarray:
-    chosen = rows.index_select(0, torch.from_numpy(positions))
+    if len(positions) and (np.diff(positions) == 1).all():
+        chosen = rows[int(positions[0]) : int(positions[-1]) + 1]
+    else:
+        chosen = rows.index_select(0, torch.from_numpy(positions))
     return chosen.reshape(len(chosen), -1).contiguous().view(torch.uint8).numpy()
 
 

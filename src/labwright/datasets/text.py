@@ -2,16 +2,21 @@
 
 import inspect
 import math
+from copy import copy
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from labwright.args import UserError
 
 from .args import TextDataArgs
 from .splits import Batch, Splits, fingerprint
+
+if TYPE_CHECKING:
+    from .splits import Indices
 
 _MODULES = (
     "argparse ast calendar collections configparser csv datetime decimal difflib functools heapq inspect ipaddress "
@@ -27,12 +32,15 @@ class TextDataset:
     """
 
     draws_random_numbers = False
+    takes_tensors = True
 
     def __init__(self, codes: np.ndarray, starts: np.ndarray, context_length: int, *, source: str) -> None:
         self.codes = torch.from_numpy(codes)
         self.context_length = context_length
         self.source = source
         self.source_indices = torch.from_numpy(starts)
+        self._starts = self.source_indices
+        self._steps = torch.arange(context_length + 1)
 
     def __len__(self) -> int:
         return len(self.source_indices)
@@ -46,11 +54,35 @@ class TextDataset:
             raise IndexError(f"sample {index} of {len(self)}")
         return {key: values[0] for key, values in self.__getitems__([index]).items()} | {"index": index}
 
-    def __getitems__(self, indices: list[int]) -> Batch:
+    def __getitems__(self, indices: "Indices") -> Batch:
+        return self.finish(self.gather(indices))
+
+    def gather(self, indices: "Indices") -> Batch:
+        """The windows at these positions, their last character among them."""
         index = torch.as_tensor(indices, dtype=torch.int64)
-        starts = self.source_indices.index_select(0, index)
-        window = self.codes[starts[:, None] + torch.arange(self.context_length + 1)].long()
-        return {"input": window[:, :-1], "target": window[:, 1:], "index": index, "source": [self.source] * len(index)}
+        window = self.codes[self._starts.index_select(0, index)[:, None] + self._steps]
+        return {"input": window, "index": index, "source": [self.source] * len(index)}
+
+    def finish(self, batch: Batch) -> Batch:
+        """A batch of `gather`, its windows now inputs and targets."""
+        window = cast(Tensor, batch["input"]).long()
+        return batch | {"input": window[:, :-1], "target": window[:, 1:]}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the text lies."""
+        return self.codes.device
+
+    @property
+    def num_bytes(self) -> int:
+        """What `to` would take of a device's memory."""
+        return self.codes.nbytes + self._starts.nbytes
+
+    def to(self, device: torch.device) -> Self:
+        """The same windows with their text on `device`, to be asked for by positions that are there too."""
+        moved = copy(self)
+        moved.codes, moved._starts, moved._steps = (each.to(device) for each in (self.codes, self._starts, self._steps))
+        return moved
 
 
 def build_text(args: TextDataArgs) -> Splits:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from .hook import Hook
 
 Level = Literal["experiment", "epoch", "dataset", "batch"]
-_DEPTH: dict[Level, int] = {"experiment": 0, "epoch": 1, "dataset": 2, "batch": 3}
+DEPTH: dict[Level, int] = {"experiment": 0, "epoch": 1, "dataset": 2, "batch": 3}
 NOT_STOPPED = 4
 
 
@@ -76,7 +76,7 @@ class NestedLoop:
             self.on_epoch_end()
             self.experiment_metrics[self.epoch] = self.epoch_metrics
             self.between_epochs()
-            if self._stopped_at == _DEPTH["epoch"]:
+            if self._stopped_at == DEPTH["epoch"]:
                 self._stopped_at = NOT_STOPPED
         self._stopped_at = NOT_STOPPED
 
@@ -102,7 +102,7 @@ class NestedLoop:
         for hook in reversed(self.hooks):
             hook.on_dataset_end(self)
         self.on_dataset_end()
-        if self._stopped_at == _DEPTH["dataset"]:
+        if self._stopped_at == DEPTH["dataset"]:
             self._stopped_at = NOT_STOPPED
         return self.dataset_metrics
 
@@ -121,7 +121,7 @@ class NestedLoop:
             self.collect_batch()
             for act in between:
                 act()
-            if self._stopped_at <= _DEPTH["dataset"]:
+            if self._stopped_at <= DEPTH["dataset"]:
                 break
             self._stopped_at = NOT_STOPPED
 
@@ -143,11 +143,11 @@ class NestedLoop:
 
     def stop(self, level: Level = "experiment") -> None:
         """End `level` and all within it at the next opportunity: nothing more begins, what has begun gets its end."""
-        self._stopped_at = min(self._stopped_at, _DEPTH[level])
+        self._stopped_at = min(self._stopped_at, DEPTH[level])
 
     def is_stopped(self, level: Level) -> bool:
         """Whether `level`, or one around it, was told to stop."""
-        return self._stopped_at <= _DEPTH[level]
+        return self._stopped_at <= DEPTH[level]
 
     def _batch_listeners(self) -> tuple[list[Callable[[], None]], list[Callable[[], None]]]:
         """Whom to tell of the start and the end of a batch: only who overrides that."""

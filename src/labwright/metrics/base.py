@@ -35,6 +35,11 @@ class Metric(Stateful, ABC):
     name: str
     higher_is_better: bool
 
+    @property
+    def taken_with(self) -> object | None:
+        """What collects the batches for several metrics: a `MetricSet` hands each batch to the first of them alone."""
+        return None
+
     @abstractmethod
     def update(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Any], weight: float) -> None:
         """Take in a batch: the loss's outputs (the loss itself as `loss`), the batch and the loss's weight."""

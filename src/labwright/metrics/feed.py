@@ -35,6 +35,7 @@ class Gauge(Protocol):
     def compute(self) -> Mapping[str, Tensor]: ...
     def state_dict(self) -> dict[str, Any]: ...
     def load_state_dict(self, state: dict[str, Any]) -> None: ...
+    def merge(self, others: Sequence[Any], fresh: Any) -> None: ...
 
 
 GaugeMaker = Callable[[Sequence[str], Settings], list[Gauge]]
@@ -50,9 +51,16 @@ class GroupMetric(Metric):
         self._feed, self._key, self._index = feed, key, index
         self._num_batches = 0
 
+    @property
+    def taken_with(self) -> object:
+        return self._feed
+
     def update(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Any], weight: float) -> None:
         self._num_batches += 1
         self._feed.take(self._num_batches, outputs, batch)
+
+    def merge(self, others: Sequence[Any], fresh: Any) -> None:
+        self._feed.merge([other._feed for other in others], fresh._feed)
 
     def compute(self) -> float:
         values = self._feed.values()
@@ -84,6 +92,8 @@ class Feed(Stateful):
         self._last: ReferenceType[Tensor] | None = None
         self._has_nan: Tensor | None = None
         self._values: Mapping[str, Tensor] | None = None
+        self._merged: Feed | None = None
+        """The first of those that were taken in."""
 
     def take(self, num_batches: int, outputs: Mapping[str, Any], batch: Mapping[str, Any]) -> None:
         """Take in a batch once, though each metric brings it; `num_batches` is how many this metric brought."""
@@ -122,6 +132,20 @@ class Feed(Stateful):
     def state_dict(self) -> dict[str, Any]:
         """Where it is in the pass, with the batches that wait: in other chunks sums would be rounded otherwise."""
         return {name: getattr(self, name) for name in _STATE}
+
+    def merge(self, others: Sequence[Any], fresh: Any) -> None:
+        if self._merged is others[0]:
+            return  # for another of the metrics that it feeds
+        self._merged, self._values = others[0], None
+        for feed in (self, *others):
+            feed._flush()
+        with_reading = [other for other in others if other._has_reading]
+        for number, gauge in enumerate(self._gauges if with_reading else ()):
+            gauge.merge([other._gauges[number] for other in with_reading], fresh._gauges[number])
+        self._has_reading = self._has_reading or bool(with_reading)
+        for other in others:
+            if other._has_nan is not None:
+                self._has_nan = other._has_nan if self._has_nan is None else self._has_nan | other._has_nan
 
     @cached_property
     def _gauges(self) -> list[Gauge]:

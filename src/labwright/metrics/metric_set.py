@@ -29,13 +29,14 @@ class MetricSet:
     def __init__(self, metrics: Sequence[Metric]) -> None:
         self._loss = WeightedMean("loss")
         self._metrics = list(metrics)
+        self._takers = _takers(self._metrics)
         self._device = torch.device("cpu")
 
     def update(self, loss: BatchLoss, batch: Mapping[str, Any]) -> None:
         self._device = loss.value.device
         self._loss.add(loss.value, loss.weight)
         outputs = {"loss": loss.value, **loss.outputs}
-        for metric in self._metrics:
+        for metric in self._takers:
             metric.update(outputs, batch, loss.weight)
 
     def compute(self) -> dict[str, float]:
@@ -66,11 +67,25 @@ class MetricSet:
         for node, metric in zip(state["metrics"], self._all(), strict=True):
             reader.value(node, metric, metric.name)
 
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def merge(self, others: "Sequence[MetricSet]", fresh: "MetricSet") -> None:
+        """Take in what the same metrics have measured on other ranks; `fresh` has measured nothing."""
+        if others:
+            for metric, *of_others, new in zip(*(each._all() for each in (self, *others, fresh)), strict=True):
+                metric.merge(of_others, new)
+
     def _all(self) -> list[Metric]:
         return [self._loss, *self._metrics]
 
     def _names(self) -> list[str]:
         return [metric.name for metric in self._all()]
+
+
+def _takers(metrics: list[Metric]) -> list[Metric]:
+    """The metrics without those for whom another one takes in the batches."""
+    collectors = [id(metric if metric.taken_with is None else metric.taken_with) for metric in metrics]
+    return [metric for place, metric in enumerate(metrics) if collectors.index(collectors[place]) == place]
 
 
 def check_state(metric: Metric) -> None:

@@ -25,6 +25,8 @@ from torch import Tensor, nn
 
 from labwright.args import UserError
 
+from .merging import merge_attributes
+
 _PLAIN = (type(None), bool, int, float, str)
 _MAPPINGS: Mapping[str, Callable[[dict[Any, Any]], Any]] = {
     "dict": dict,
@@ -48,6 +50,14 @@ class Stateful:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on, in a new object, as the one that gave `state` would have."""
         vars(self).update(state)
+
+    def merge(self, others: Sequence[Any], fresh: Any) -> None:
+        """Take in what `others` of this class have measured on other ranks; `fresh` is a new one.
+
+        By default tensors and numbers add up, and lists follow each other. A class of your own overrides it where that
+        is not what its attributes mean, such as a maximum.
+        """
+        merge_attributes(self, others, fresh, type(self).__name__)
 
 
 class Writer:

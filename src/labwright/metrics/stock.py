@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .base import Metric, WeightedMean, at_least_single
 
-_COMPARED_AT_ONCE = 2**12  # targets
+_COUNTED_AT_ONCE = 2**15  # logits
 _LARGEST_EXPONENT = 709  # of e, in double precision
 
 
@@ -33,35 +33,49 @@ class Accuracy(WeightedMean):
     def __init__(self, threshold: float | None = None) -> None:
         super().__init__("accuracy", higher_is_better=True)
         self._threshold = threshold
-        self._predicted: list[Tensor] = []
+        self._logits: list[Tensor] = []
         self._targets: list[Tensor] = []
         self._num_waiting = 0
 
     def update(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Any], weight: float) -> None:
         logits, target = outputs["logits"], batch["target"]
-        predicted = self._decide(logits)
+        if not self._can_wait(logits, target):
+            self._count(logits, target)
+            return
+        self._logits.append(logits)
+        self._targets.append(target)
+        self._num_waiting += logits.numel()
+        if self._num_waiting >= _COUNTED_AT_ONCE:
+            self._count_waiting()
+
+    def compute(self) -> float:
+        self._count_waiting()
+        return super().compute()
+
+    def state_dict(self) -> dict[str, Any]:
+        self._count_waiting()  # whole numbers, that come out the same however they are put together
+        return super().state_dict()
+
+    def _can_wait(self, logits: Tensor, target: Tensor) -> bool:
+        """Whether batches of this kind may be counted together, which takes a fraction of the time."""
+        shape = logits.shape
+        is_usual = len(shape) == 2 and shape[1] > 1 and shape[:1] == target.shape and self._threshold is None
+        return is_usual and logits.device.type == "cpu"
+
+    def _count_waiting(self) -> None:
+        if self._logits:
+            self._count(torch.cat(self._logits), torch.cat(self._targets))
+            self._logits, self._targets, self._num_waiting = [], [], 0
+
+    def _count(self, logits: Tensor, target: Tensor) -> None:
+        predicted = self._predicted(logits)
         if logits.ndim > 1 and logits.shape[-1] == 1 and logits.shape == target.shape:
             target = target.squeeze(-1)
         require_same_shape(self.name, predicted, target)
-        self._predicted.append(predicted.flatten())
-        self._targets.append(target.flatten())
-        self._num_waiting += target.numel()
-        if self._num_waiting >= _COMPARED_AT_ONCE:
-            self._compare()
+        # By targets rather than by the loss's weight: class weights in the loss do not change what accuracy is.
+        self.add_sum((predicted == target).sum(), target.numel())
 
-    def compute(self) -> float:
-        self._compare()
-        return super().compute()
-
-    def _compare(self) -> None:
-        """Count what waits: batch by batch it would take as long as finding out what was predicted."""
-        if self._predicted:
-            num_right = (torch.cat(self._predicted) == torch.cat(self._targets)).sum()
-            # By targets rather than by the loss's weight: class weights in the loss do not change what accuracy is.
-            self.add_sum(num_right, self._num_waiting)
-            self._predicted, self._targets, self._num_waiting = [], [], 0
-
-    def _decide(self, logits: Tensor) -> Tensor:
+    def _predicted(self, logits: Tensor) -> Tensor:
         is_single = logits.ndim == 1 or logits.shape[-1] == 1
         if is_single or (self._threshold is not None and logits.shape[-1] == 2):
             return positive_probability(logits) > (0.5 if self._threshold is None else self._threshold)

@@ -43,10 +43,13 @@ class Artifacts:
             self._write_all(self.values, self.rows)
 
     def counts(self) -> dict[str, int]:
-        """How many rows each list has, for a checkpoint: they are on the disk when this returns."""
+        """How many rows each list has, for a checkpoint."""
+        return {name: len(rows) for name, rows in self.rows.items()}
+
+    def sync(self) -> None:
+        """Make all rows so far durable; while it does, a thread may append more."""
         while self._unsynced:
             sync_file(self._rows_path(self._unsynced.pop()))
-        return {name: len(rows) for name, rows in self.rows.items()}
 
     def restore(self, run_path: Path, counts: Mapping[str, int]) -> None:
         """Go on with what a run kept, as `keep_in` would without: its values, and the first `counts` rows of each list.

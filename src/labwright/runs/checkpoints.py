@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, NotRequired, TypedDict, cast
 from labwright.args.errors import UserError
 
 from .artifacts import FOLDER as ARTIFACTS
+from .background import Background
 from .durable import (
     Payload,
     disk_errors,
@@ -23,6 +24,7 @@ from .durable import (
     sync_directory,
     write_durably,
 )
+from .shards import check_shards, remove_unnamed
 
 Role = Literal["last", "best"]
 _NAME = re.compile(r"(last|best)(_[1-9][0-9]*)?")
@@ -67,12 +69,15 @@ class CheckpointStore:
 
     At each moment, also in the middle of `save`, index.json names files that are there, whole and durable. Only files
     that it names are ever deleted, and at `sweep` those that a killed `save` left.
+
+    Where `writer` calls `save`, on its thread, all else waits for that, and raises what went wrong there.
     """
 
     def __init__(self, directory: Path, *, keep_last: int = 1, keep_best: int = 1) -> None:
         self.directory = directory
         self.keep_last = keep_last
         self.keep_best = keep_best
+        self.writer = Background()
 
     @property
     def index_path(self) -> Path:
@@ -112,10 +117,12 @@ class CheckpointStore:
         index = _numbered("last", newest[: self.keep_last])
         index |= _numbered("best", _with(entry, best, is_best)[: self.keep_best])
         self._write_index(index)
-        replaced = kept_files - {entry["file"] for entry in index.values()}
+        kept = {entry["file"] for entry in index.values()}
+        replaced = kept_files - kept
         for file in replaced:
             remove_file(self.directory / file)
         if replaced:
+            remove_unnamed(self.directory, (self.directory / file for file in kept))
             with disk_errors(self.directory):
                 sync_directory(self.directory)  # or a power cut would bring them back
         return path
@@ -132,6 +139,7 @@ class CheckpointStore:
 
     def read_index(self) -> dict[str, CheckpointEntry]:
         """The entries of `last`, `best` and those after them, as far as there are any; UserError if it is damaged."""
+        self.writer.wait()
         try:
             index = _checked_object(json.loads(self.index_path.read_bytes()))
             entries = {name: _checked_entry(entry) for name, entry in index.items() if _NAME.fullmatch(name)}
@@ -176,6 +184,8 @@ class CheckpointStore:
                 if entry is not None:
                     _check_content(path, entry)
                 _check_whole(path)
+                if entry is None:
+                    check_shards(path)
             except UserError as error:
                 rejected.append(str(error))
                 continue
@@ -204,10 +214,10 @@ class CheckpointStore:
         That is files under a temporary name, and checkpoints that the index does not name. An index that is lost is
         made anew from the whole files.
         """
+        index, problem = self._read_lost_index()
         run = self.directory.parent
         folders = [run, self.directory, run / ARTIFACTS, run / "predictions"]
         removed = [path for folder in folders for path in remove_temporaries(folder)]
-        index, problem = self._read_lost_index()
         if problem is not None:
             self._index_anew()
             return removed
@@ -215,7 +225,7 @@ class CheckpointStore:
         orphans = [path for path in self._files() if path.name not in named]
         for path in orphans:
             remove_file(path)
-        return removed + orphans
+        return removed + orphans + remove_unnamed(self.directory, (self.directory / file for file in named))
 
     def drop_damaged(self) -> list[str]:
         """Delete the checkpoints that are not what was saved, from the index first; what is wrong with each."""
@@ -233,6 +243,8 @@ class CheckpointStore:
             )
         for file in wrong:
             remove_file(self.directory / file)
+        kept = {entry["file"] for entry in index.values()} - wrong.keys()
+        remove_unnamed(self.directory, (self.directory / file for file in kept))
         return list(wrong.values())
 
     def _index_anew(self) -> None:
@@ -240,6 +252,7 @@ class CheckpointStore:
         for path in self._files():
             with contextlib.suppress(UserError):
                 _check_whole(path)
+                check_shards(path)
                 match = _FILE_NAME.fullmatch(path.name)
                 assert match is not None
                 entries.append(_entry(path, file_sha256(path), None, int(match[1]), {}))
@@ -276,6 +289,7 @@ def _check_content(path: Path, entry: CheckpointEntry) -> None:
         raise UserError(f"{path} is damaged: it has {size} bytes instead of {entry['size']}")
     if file_sha256(path) != entry["sha256"]:
         raise UserError(f"{path} is damaged: its content differs from what was saved (SHA-256)")
+    check_shards(path)
 
 
 def _check_whole(path: Path) -> None:

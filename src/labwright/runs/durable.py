@@ -9,14 +9,15 @@ import mmap
 import os
 import re
 import secrets
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, cast
 
 from labwright.args.errors import UserError
 
-Payload = bytes | Callable[[BinaryIO], None]
+Payload = bytes | Iterable[bytes | memoryview] | Callable[[BinaryIO], None]
+"""What a file is to hold: bytes, pieces of it one after another, or a function that writes to an open file."""
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 _CAUSES = {
@@ -47,7 +48,7 @@ def disk_errors(path: Path) -> Generator[None]:
 
 
 def write_durably(path: Path, data: Payload, *, mode: int = 0o666) -> str:
-    """Replace `path` by `data` (bytes, or a function that writes to an open file) and return its SHA-256 (hex).
+    """Replace `path` by `data` and return its SHA-256 (hex).
 
     Whoever reads `path` sees the old content or the new one, never a part, also after a kill or a power cut.
 
@@ -59,20 +60,31 @@ def write_durably(path: Path, data: Payload, *, mode: int = 0o666) -> str:
         try:
             file = open(temporary, "x+b", opener=lambda name, flags: os.open(name, flags, mode))
             with file:
-                if callable(data):
-                    data(file)
-                else:
-                    file.write(data)
+                digest = write_payload(file, data)
                 file.flush()
                 os.fsync(file.fileno())
-                file.seek(0)
-                hashed = hashlib.file_digest(file, "sha256") if callable(data) else hashlib.sha256(data)
             os.replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):  # the disk that refused to write may refuse this too: the first counts
                 temporary.unlink(missing_ok=True)
             raise
         sync_directory(path.parent)
+    return digest
+
+
+def write_payload(file: BinaryIO, data: Payload) -> str:
+    """Write `data` to an empty file that is open for reading too; the SHA-256 (hex) of it.
+
+    Pieces are hashed as they are written. What a function wrote is read again: it may have gone back in the file.
+    """
+    if callable(data):
+        data(file)
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest()
+    hashed = hashlib.sha256()
+    for piece in [data] if isinstance(data, bytes) else data:
+        hashed.update(piece)
+        file.write(piece)
     return hashed.hexdigest()
 
 

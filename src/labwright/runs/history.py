@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
-from .durable import JsonlWriter, cut_rows, read_jsonl
+from .durable import JsonlWriter, cut_rows, read_jsonl, sync_file
 
 
 class Best(NamedTuple):
@@ -23,23 +23,26 @@ def split_metric_name(name: str) -> tuple[str, str]:
 
 
 class History:
-    """The metrics of a run, epoch by epoch; each row is on disk before `append` returns.
+    """The metrics of a run, epoch by epoch; each row is on disk before `append` returns, or else after `flush_to_disk`.
 
     Rows are as in the file: `{"epoch": 1, "step": 938, "split": "val", "metrics": {"loss": 0.1}}`, train rows with
     `learning_rate` too. The file has null for a metric that is NaN or infinite; here that is NaN.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, sync: bool = True) -> None:
         self.path = path
+        self.sync = sync
+        """Whether `append` waits for the disk."""
         self.rows: list[dict[str, Any]] = []
+        self._num_synced = 0
 
     @classmethod
-    def load(cls, path: Path, num_rows: int | None = None) -> Self:
+    def load(cls, path: Path, num_rows: int | None = None, *, sync: bool = True) -> Self:
         """The history in `path`, ready for more rows; empty if there is none yet.
 
         With `num_rows` the file is cut back to its first ones: what a resumed run does again is written again.
         """
-        history = cls(path)
+        history = cls(path, sync=sync)
         history.rows = read_jsonl(path) if num_rows is None else cut_rows(path, num_rows)
         for row in history.rows:
             row["metrics"] = {name: math.nan if value is None else value for name, value in row["metrics"].items()}
@@ -52,9 +55,16 @@ class History:
         row: dict[str, Any] = {"epoch": epoch, "step": step, "split": split, "metrics": dict(metrics)}
         if learning_rate is not None:
             row["learning_rate"] = learning_rate
-        with JsonlWriter(self.path, sync=True) as writer:
+        with JsonlWriter(self.path, sync=self.sync) as writer:
             writer.append(row)
         self.rows.append(row)
+
+    def flush_to_disk(self) -> None:
+        """Make the rows so far durable; while it does, a thread may append more."""
+        num_rows = len(self.rows)
+        if num_rows > self._num_synced:
+            sync_file(self.path)
+            self._num_synced = num_rows
 
     def splits(self) -> list[str]:
         """The splits that have rows, in order of appearance."""

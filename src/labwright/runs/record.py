@@ -28,6 +28,7 @@ class RunFacts(TypedDict, total=False):
     host: dict[str, Any]
     device: str
     chosen: dict[str, Any]
+    startup: dict[str, Any]
     debug: bool
     git: dict[str, Any] | None
     dataset: dict[str, Any]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .result import build_result as build_result
     from .run import run_session as run_session
     from .run import run_stages as run_stages
+    from .shared_state import restored as restored
+    from .shared_state import whole as whole
     from .signals import StopRequest as StopRequest
     from .state import load_run_state as load_run_state
     from .state import run_state as run_state
@@ -56,10 +58,12 @@ else:
             "plot_predictions": ".predictions",
             "predict": ".predictions",
             "recorded_threshold": ".predictions",
+            "restored": ".shared_state",
             "run_preflight": ".preflight",
             "run_session": ".run",
             "run_state": ".state",
             "run_stages": ".run",
             "torch_state": ".torch_parts",
+            "whole": ".shared_state",
         },
     )

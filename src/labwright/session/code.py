@@ -7,7 +7,6 @@ from labwright.args import ExperimentArgs
 from labwright.args.wording import listed
 from labwright.runs import RunDirectory, open_run
 from labwright.runs.code.snapshot import Snapshot, code_differs
-from labwright.runs.listing.index import read_index
 from labwright.runs.record import did_train
 
 from .launch import Launch
@@ -21,6 +20,8 @@ _MOST = 3
 
 def finished_twin(experiment: "BareExperiment[ExperimentArgs]", launch: Launch) -> RunDirectory | None:
     """A finished run with the same arguments, data and code, the newest; None if there is none that is known to be."""
+    from labwright.runs.listing.index import read_index
+
     identity, fingerprint = experiment.args.identity(), experiment.splits.fingerprint
     runs = sorted(read_index(experiment.machine.results_dir), key=lambda run: run.started, reverse=True)
     for run in runs:

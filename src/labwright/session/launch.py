@@ -12,7 +12,11 @@ from pydantic import BaseModel
 from labwright.args.annotations import is_secret
 from labwright.args.base import canonical
 
-OF_THIS_START = frozenset({"config", "print_config", "resume", "force", "preflight", "skip_existing"})
+from .startup import Startup
+
+OF_THIS_START = frozenset(
+    {"config", "print_config", "resume", "force", "preflight", "profile", "profile_startup", "skip_existing"}
+)
 """What was said of one start, and not of the run."""
 
 
@@ -29,6 +33,8 @@ class Launch:
     typed: tuple[str, ...] = ()
     sources: dict[str, str] = field(default_factory=dict[str, str])
     """Where each argument that is not a default was said, by its path."""
+    startup: Startup | None = None
+    """What has been measured of the start so far."""
 
     def resume_command(self, run: Path) -> str:
         """What to type, where this was typed, to go on with a run."""

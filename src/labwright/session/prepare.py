@@ -13,6 +13,7 @@ from labwright.train import BestTracker, EarlyStopping, Position
 
 from .deciding import choose_best_metric
 from .launch import changed_fields
+from .startup import DATA, OVERLAP, PARTS, mark
 
 if TYPE_CHECKING:
     from labwright.bare import BareExperiment
@@ -25,6 +26,7 @@ _UNUSUAL_OPTIONS = frozenset(
         "detect_anomaly",
         "log_every_n_steps",
         "probabilities",
+        "profile",
     }
 )
 """What concerns training by steps or classes, which not every experiment has."""
@@ -64,7 +66,9 @@ def prepare(experiment: "BareExperiment[ExperimentArgs]", options: RunOptions) -
     experiment.test_metrics, experiment.plots, experiment.prediction_files = {}, [], {}
     experiment.seed_everything(args.seed)
     experiment.splits = _datasets(experiment)
+    mark(experiment, DATA)
     experiment.warnings = [*experiment.splits.warnings, *check_overlap(experiment.splits, options.overlap)]
+    mark(experiment, OVERLAP)
     experiment.chosen = {}
     experiment.best_metric = choose_best_metric(experiment)
     if experiment.best_metric is None and options.stage == "train" and experiment.num_epochs:
@@ -73,6 +77,7 @@ def prepare(experiment: "BareExperiment[ExperimentArgs]", options: RunOptions) -
         experiment.warnings.append("no validation set decides: the last epoch's weights are kept")
     experiment.seed_everything(args.seed)  # the weights do not depend on what the data needed randomness for
     experiment.build_parts()
+    mark(experiment, PARTS)
     minimize = experiment.best_metric is None or experiment.best_metric[1]
     experiment.best = BestTracker(minimize=minimize)
     patience = args.early_stopping_patience
@@ -99,7 +104,8 @@ def _datasets(experiment: "BareExperiment[ExperimentArgs]") -> Splits:
         raise UserError(
             f"--mode={options.stage}: {experiment.args.experiment_id} keeps no weights to {options.stage} with"
         )
-    splits = experiment.build_datasets()
+    with experiment.world.main_first():  # it may download what the others then find
+        splits = experiment.build_datasets()
     for name in (*splits.train, *splits.val, *splits.test):
         if not re.fullmatch(r"\w[\w.-]*", name):
             raise UserError(f"a dataset is called {name!r}; its name names files: letters, digits, _, . and - only")

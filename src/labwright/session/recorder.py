@@ -34,6 +34,7 @@ from .display import Display
 from .earlier import Earlier, Parent
 from .keeper import Keeper
 from .launch import OF_THIS_START, Launch, changed_fields, flags_of
+from .ranks import keeper_class
 from .result import RunResult, flat
 from .secrets import secrets_of
 from .signals import StopRequest
@@ -58,6 +59,8 @@ class Recorder:
     keeper: Keeper
     record: RunRecord
     num_step_rows: int = 0
+    best_path: Path | None = None
+    """The checkpoint that the run went back to when it had trained."""
 
     def __init__(
         self,
@@ -166,11 +169,12 @@ class Recorder:
         store = CheckpointStore(
             directory.checkpoints_path, keep_last=options.keep_checkpoints, keep_best=options.keep_best
         )
-        self.keeper = Keeper(self.experiment, store, self.stop)
-        self.history = History(directory.history_path)
+        self.keeper = keeper_class(self.experiment.world)(self.experiment, store, self.stop)
+        self.history = History(directory.history_path, sync=False)
         self.steps = JsonlWriter(directory.steps_path)
         self.fingerprints = FingerprintLog(directory.fingerprints_path)
         self._at_last.callback(self._close_rows)
+        self._at_last.callback(self._close_keeper)
         self.experiment.artifacts.keep_in(directory.path)
 
     def _cut_back(self, earlier: Earlier, num_rows: dict[str, Any]) -> None:
@@ -180,7 +184,7 @@ class Recorder:
             self.terminal.warn(line)
         remove_file(self.directory.path / "artifacts" / "bad_batch.json")
         counts = {"history": 0, "steps": 0, "artifacts": {}} | num_rows
-        self.history = History.load(self.directory.history_path, counts["history"])
+        self.history = History.load(self.directory.history_path, counts["history"], sync=False)
         self.fingerprints.cut(self.experiment.position.step)
         self.num_step_rows = len(cut_rows(self.directory.steps_path, counts["steps"]))
         self.experiment.artifacts.restore(self.directory.path, counts["artifacts"])
@@ -231,9 +235,15 @@ class Recorder:
     def num_rows(self) -> dict[str, Any]:
         """How many rows each file has that grows: a checkpoint knows what belongs to it."""
         self.experiment.flush()
-        self.steps.flush_to_disk()
         rows = {"history": len(self.history.rows), "steps": self.num_step_rows}
         return rows | {"artifacts": self.experiment.artifacts.counts()}
+
+    def sync_rows(self) -> None:
+        """Make those rows durable, before a checkpoint counts on them; more may be written meanwhile."""
+        self.fingerprints.sync()
+        self.steps.flush_to_disk()
+        self.history.flush_to_disk()
+        self.experiment.artifacts.sync()
 
     # -- what the loop tells
 
@@ -291,6 +301,14 @@ class Recorder:
             return self.experiment.position.epoch
         return best
 
+    def checked_best(self) -> Path | None:
+        """The checkpoint of the best epoch where that is another than the last, found whole."""
+        best = self.checkpoints.path_of("best")
+        if best is None or self.weights_epoch == self.experiment.position.epoch:
+            return None
+        self.checkpoints.verify(best)
+        return best
+
     # -- what the session tells
 
     def draw_history(self) -> None:
@@ -322,6 +340,7 @@ class Recorder:
         """The run ended well: every file of it is whole, and then run.json says so."""
         self.terminal.note(result.summary())
         self.experiment.flush()
+        self.sync_rows()
         self.fingerprints.close()
         self.steps.close()
         if self.log.failure is not None:
@@ -385,6 +404,10 @@ class Recorder:
         with self._telling_of_failures("fingerprints.bin"):
             self.experiment.flush()
             self.fingerprints.close()
+
+    def _close_keeper(self) -> None:
+        with self._telling_of_failures("the last checkpoint"):
+            self.keeper.close()
 
     def _close_log(self) -> None:
         self.log.close()

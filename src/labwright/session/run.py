@@ -9,14 +9,24 @@ from labwright.runs import copied_to
 from labwright.runs.terminal import Terminal
 
 from .code import finished_twin, warnings_of_changed_code
-from .earlier import Earlier, begin_child, check_data, check_epochs, differences_of_environment, open_earlier
+from .earlier import Earlier, Parent, begin_child, check_data, check_epochs, differences_of_environment
 from .launch import Launch
 from .predictions import Predictions, write_predictions
 from .preflight import quick_preflight
 from .prepare import prepare
+from .profiling import profiled
+from .ranks import (
+    difference_of_ranks,
+    follower_class,
+    joined,
+    note_failure,
+    open_earlier_together,
+    open_together,
+    stop_request,
+)
 from .recorder import Recorder
 from .result import RunResult, flat
-from .signals import StopRequest
+from .startup import PREFLIGHT, await_first_step, begin_startup, mark, report
 
 if TYPE_CHECKING:
     from labwright.bare import BareExperiment
@@ -32,41 +42,68 @@ def run_session(
     if options.preflight:
         raise UserError("--preflight is no run; call the experiment's preflight() for what it says")
     terminal, launch = terminal or Terminal(), launch or Launch()
-    started, stop = time.perf_counter(), StopRequest()
+    with joined(experiment, options) as options:
+        return _run_joined(experiment, options, terminal, launch)
+
+
+def _run_joined(
+    experiment: "BareExperiment[ExperimentArgs]", options: RunOptions, terminal: Terminal, launch: Launch
+) -> RunResult:
+    started, world = time.perf_counter(), experiment.world
+    stop = stop_request(world)
+    if not world.is_main:
+        terminal.stream = None
     with stop.listening(), ExitStack() as stack:
         parent = earlier = None
         if options.resume is not None:
-            earlier = stack.enter_context(open_earlier(experiment, options))
+            earlier = stack.enter_context(open_earlier_together(experiment, options))
         if earlier is not None and earlier.is_done:
             terminal.line(f"{earlier.directory.path.name} is finished; a larger --epochs would continue it")
             return RunResult.from_json(earlier.record["result"], earlier.directory.path)
         if earlier is not None and earlier.needs_child:
+            if world.size > 1 and options.strategy == "fsdp":
+                raise UserError(
+                    "--resume: what changed needs a child run, which --strategy=fsdp cannot begin; start a new run with "
+                    f"--from_checkpoint={earlier.directory.path}"
+                )
             parent = begin_child(experiment, earlier, terminal)
             options = options.model_copy(update={"resume": None})
         experiment.is_taken_up = parent is None and earlier is not None and earlier.checkpoint is not None
-        prepare(experiment, options)
+        begin_startup(experiment, options, launch.startup)
+        with world.refusing_together():
+            prepare(experiment, options)
         if parent is not None and earlier is not None:
             earlier.lock.release()  # it has given its weights
             earlier = None
         if options.skip_existing and not options.force:
-            twin = finished_twin(experiment, launch)
+            twin = world.on_main(lambda: finished_twin(experiment, launch))
             if twin is not None:
                 terminal.line(f"already trained as {twin.path.name}; --force trains again")
                 return RunResult.from_json(twin.record()["result"], twin.path)
-        if earlier is None:
-            quick_preflight(experiment, terminal)
-        trackers = [] if options.debug else experiment.build_trackers(options, terminal.warn)
-        num_rows = _return_to(experiment, earlier)
-        experiment.warnings += warnings_of_changed_code(experiment, earlier.directory if earlier else None, launch)
+        if earlier is None and world.size == 1:
+            with experiment.computing():
+                quick_preflight(experiment, terminal)
+        is_tracked = world.is_main and not options.debug
+        with world.refusing_together():
+            trackers = experiment.build_trackers(options, terminal.warn) if is_tracked else []
+            num_rows = _return_to(experiment, earlier)
+        if world.is_main:
+            experiment.warnings += warnings_of_changed_code(experiment, earlier.directory if earlier else None, launch)
         for warning in experiment.warnings:
             terminal.warn(warning)
-        recorder = Recorder(experiment, terminal, trackers, started=started, launch=launch, stop=stop)
+        mark(experiment, PREFLIGHT)
+        recorder_class = Recorder if world.is_main else follower_class()
+        recorder = recorder_class(experiment, terminal, trackers, started=started, launch=launch, stop=stop)
         stack.callback(recorder.close)
-        if earlier is None:
-            recorder.begin(parent)
-        else:
-            recorder.take_up(earlier, num_rows)
+        open_together(recorder, lambda: _open(recorder, parent, earlier, num_rows))
         return _run(experiment, recorder)
+
+
+def _open(recorder: Recorder, parent: Parent | None, earlier: Earlier | None, num_rows: dict[str, Any]) -> None:
+    if earlier is None:
+        recorder.begin(parent)
+    else:
+        recorder.take_up(earlier, num_rows)
 
 
 def _return_to(experiment: "BareExperiment[ExperimentArgs]", earlier: Earlier | None) -> dict[str, Any]:
@@ -78,6 +115,7 @@ def _return_to(experiment: "BareExperiment[ExperimentArgs]", earlier: Earlier | 
     if any(change.path == "epochs" for change in earlier.changes):
         experiment.is_over = False  # more is wanted of a training that had been stopped
     experiment.warnings += differences_of_environment(earlier.record, experiment.device_name())
+    experiment.warnings += difference_of_ranks(earlier.record, experiment.world)
     check_epochs(experiment.num_epochs, experiment.position.epoch)
     return num_rows
 
@@ -87,13 +125,17 @@ def _run(experiment: "BareExperiment[ExperimentArgs]", recorder: Recorder) -> Ru
     try:
         with copied_to(recorder.log):
             try:
-                recorder.start()
-                experiment.run_loop()
-                result = experiment.result
+                with experiment.world.watching(), experiment.computing():
+                    experiment.world.on_main(recorder.start)
+                    await_first_step(experiment)
+                    experiment.run_loop()
+                    report(experiment)
+                    result = experiment.world.on_main(lambda: experiment.result)
             finally:
                 experiment.close_loaders()
-            recorder.finish(result)
+            experiment.world.on_main(lambda: recorder.finish(result))
     except BaseException as error:
+        note_failure(recorder, error)
         recorder.fail(error)
         recorder.terminal.has_told = True
         raise
@@ -109,12 +151,17 @@ def run_stages(experiment: "BareExperiment[ExperimentArgs]") -> None:
     stage = experiment.options.stage
     if stage == "train":
         _train(experiment)
+        experiment.recorder.keeper.end()
         _take_returned_state(experiment)
-    experiment.choose_threshold()
+    with experiment.whole_model():
+        experiment.choose_threshold()
     if stage != "predict":
         _test(experiment)
         experiment.store_model(experiment.run_directory.model_path)
-    _draw(experiment)
+    with experiment.whole_model():
+        experiment.world.on_main(lambda: _draw(experiment))
+    if not experiment.world.is_main:
+        return
     if stage == "predict" and not experiment.prediction_files:
         raise UserError(f"--mode=predict: {experiment.args.experiment_id} predicts nothing that can be written")
 
@@ -128,7 +175,7 @@ def _train(experiment: "BareExperiment[ExperimentArgs]") -> None:
         recorder.epoch(experiment.evaluate(experiment.splits.val), is_best=False)
         recorder.keeper.end_epoch()
         return
-    with recorder.stop.deferred():
+    with recorder.stop.deferred(), profiled(experiment):
         experiment.train()
     if recorder.stopped_early:
         patience = experiment.args.early_stopping_patience
@@ -141,9 +188,8 @@ def _train(experiment: "BareExperiment[ExperimentArgs]") -> None:
 
 
 def _take_returned_state(experiment: "BareExperiment[ExperimentArgs]") -> None:
-    best = experiment.recorder.checkpoints.path_of("best")
-    if best is not None and experiment.recorder.weights_epoch != experiment.position.epoch:
-        experiment.recorder.checkpoints.verify(best)
+    best = experiment.recorder.best_path = experiment.world.on_main(experiment.recorder.checked_best)
+    if best is not None:
         experiment.load_checkpoint(best)
     else:
         experiment.keep_last_state()

@@ -13,9 +13,10 @@ from labwright.args.errors import Terminated
 
 GRACE_SECONDS = 20.0
 """How long the end of a step is waited for; schedulers kill what has not ended some 30 seconds after their signal."""
-_ECHO_SECONDS = 0.1
-"""The same signal within this time is the same wish: a wrapper handed on what the terminal had sent to all."""
-_WANTED = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+WANTED = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)
+)
+"""What ends a run."""
 
 
 class StopRequest:
@@ -24,6 +25,12 @@ class StopRequest:
     Within `deferred` the first signal only leaves word of it, for `raise_if_asked` to end the run where a step ends;
     a second one, or the end of the grace period, ends it on the spot. Elsewhere each signal does.
     """
+
+    echo_seconds = 0.1
+    """The same signal within this time is the same wish: a wrapper handed on what the terminal had sent to all."""
+
+    tells: bool = True
+    """Whether a signal that was heard is a line on the terminal."""
 
     def __init__(self) -> None:
         self.number: int | None = None
@@ -62,7 +69,7 @@ class StopRequest:
     def hear(self, number: int, frame: FrameType | None) -> None:
         """The handler of the signals."""
         now = time.monotonic()
-        if number == self.number and now - self._heard_at < _ECHO_SECONDS:
+        if number == self.number and now - self._heard_at < self.echo_seconds:
             return
         self._heard_at = now
         if not self._is_deferred or self.number is not None:
@@ -72,7 +79,9 @@ class StopRequest:
         name = signal.Signals(number).name
         # Not print(): a handler may run in the middle of one.
         with contextlib.suppress(OSError):
-            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"\n{name}: stopping after this step\n".encode())
+            if self.tells:
+                text = f"\n{name}: stopping after this step\n"
+                os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, text.encode())
         main = threading.main_thread().ident
         self._timer = threading.Timer(GRACE_SECONDS, signal.pthread_kill, [main, number])
         self._timer.daemon = True
@@ -84,8 +93,7 @@ class StopRequest:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        wanted = [getattr(signal, name) for name in _WANTED if hasattr(signal, name)]
-        before = {number: signal.getsignal(number) for number in wanted if signal.getsignal(number) != signal.SIG_IGN}
+        before = {number: signal.getsignal(number) for number in WANTED if signal.getsignal(number) != signal.SIG_IGN}
         for number in before:
             signal.signal(number, self.hear)
         try:

@@ -13,16 +13,22 @@ from labwright.metrics import GROUPS, check_state
 from labwright.runs import resolve_checkpoint
 from labwright.train import (
     EMA,
+    AugmentArgs,
+    Augmentation,
     Loader,
+    Placement,
     Stepper,
     choose_device,
     load_from_checkpoint,
-    load_into,
-    restore_state,
     rng_state,
     seed_everything,
     state_of,
 )
+
+from .acceleration import accelerate
+from .shared_state import load_optimizer, load_weights, optimizer_states, restored, share_out_optimizers
+from .startup import MODEL, mark
+from .strategies import agree_on_steps, build_parallel, local_rank_of, rng_of_ranks, rng_of_this_rank, share_loaders
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,7 +59,7 @@ def build_torch_parts(experiment: "Experiment[ExperimentArgs]") -> None:
     _refuse_metrics_of_other_tasks(experiment)
     for metric in experiment.build_metrics():
         check_state(metric)
-    experiment.device = choose_device(experiment.machine.use_cuda)
+    experiment.device = choose_device(experiment.machine.use_cuda, local_rank=local_rank_of(experiment.world))
     _limit_data(experiment)
     if trains and not experiment.splits.train:
         raise UserError(f"{experiment.splits.name}: there is no training set")
@@ -61,10 +67,17 @@ def build_torch_parts(experiment: "Experiment[ExperimentArgs]") -> None:
     experiment.model = experiment.build_model()
     _load_weights(experiment)
     experiment.model.to(experiment.device)
+    accelerate(experiment)
+    experiment.parallel_model = build_parallel(experiment)
+    on_device: Any = getattr(getattr(args, "dataset", None), "on_device", "auto")
+    experiment.augmentation = _build_augmentation(experiment) if trains else None
+    experiment.placement = Placement(experiment.device, on_device)
     experiment.build_loaders()
+    share_loaders(experiment)
     train = {name: experiment.loaders[name] for name in experiment.splits.train}
     if trains:
         _refuse_lone_samples(experiment, train)
+    mark(experiment, MODEL)
     _build_stepper(experiment, train)
 
 
@@ -74,6 +87,10 @@ def _build_stepper(experiment: "Experiment[ExperimentArgs]", train: Mapping[str,
     experiment.optimizers = experiment.build_optimizers()
     if experiment.num_epochs and experiment.options.stage == "train" and not experiment.optimizers:
         raise UserError("build_optimizers() gives no optimizer to train with; --epochs=0 evaluates only")
+    experiment.chosen["fused"] = {
+        name: bool(optimizer.defaults.get("fused")) for name, optimizer in experiment.optimizers.items()
+    }
+    share_out_optimizers(experiment)
     steps_per_epoch = sum(-(-len(loader) // args.accumulate_batches) for loader in train.values())
     experiment.schedulers = experiment.build_schedulers(experiment.num_epochs, steps_per_epoch)
     experiment.ema = None
@@ -93,6 +110,7 @@ def _build_stepper(experiment: "Experiment[ExperimentArgs]", train: Mapping[str,
         max_value=args.gradient_clipping_value,
         max_skipped_steps=args.max_skipped_steps,
     )
+    agree_on_steps(experiment)
     for name, optimizer in experiment.optimizers.items():
         is_first = optimizer is experiment.optimizer
         experiment.stepper.attach(
@@ -156,15 +174,21 @@ def _refuse_lone_samples(experiment: "Experiment[ExperimentArgs]", loaders: Mapp
     """A batch of one has no variance to normalize by: torch would stop in the middle of the first epoch."""
     from torch.nn.modules.batchnorm import _BatchNorm
 
+    num_ranks = experiment.world.size
     if not any(isinstance(module, _BatchNorm) for module in experiment.model.modules()):
+        return
+    if num_ranks > 1 and experiment.args.sync_batchnorm:
         return
     for name, loader in loaders.items():
         if not isinstance(loader, Loader):
             continue  # of one's own: whoever builds it knows its batches
-        if loader.batch_size == 1 or loader.num_samples % loader.batch_size == 1:
+        last = loader.num_samples % loader.batch_size or loader.batch_size
+        if min(last, loader.batch_size) // num_ranks < 2:
+            of_rank = f" on each of {num_ranks} ranks" if num_ranks > 1 else ""
             raise UserError(
-                f"batch normalization needs two samples in every batch, but with --batch_size={loader.batch_size} the "
-                f"last of the {loader.num_samples:,} samples of {name} stands alone; choose another --batch_size"
+                f"batch normalization needs two samples in every batch{of_rank}, but with --batch_size="
+                f"{loader.batch_size} the last of the {loader.num_samples:,} samples of {name} stands alone; choose "
+                "another --batch_size"
             )
 
 
@@ -178,6 +202,23 @@ def _check_noise(experiment: "Experiment[ExperimentArgs]") -> None:
             raise UserError(
                 f"--white_noise_sd and --constant_offset_sd need real inputs; those of {name} are {inputs.dtype}"
             )
+
+
+def _build_augmentation(experiment: "Experiment[ExperimentArgs]") -> Augmentation | None:
+    """What `args.augment` asks for; it changes images, and not the targets that go with them."""
+    part: AugmentArgs | None = getattr(experiment.args, "augment", None)
+    augmentation = None if part is None else part.build()
+    if augmentation is None:
+        return None
+    splits = experiment.splits
+    if len(splits.input_shape) != 3:
+        raise UserError(
+            f"--augment changes images [channels, height, width]; the inputs of {splits.name} are "
+            f"{list(splits.input_shape)}"
+        )
+    if splits.task == "segmentation":
+        raise UserError("--augment moves the input alone: the target of a segmentation needs an augment_batch() of its own")
+    return augmentation
 
 
 def _load_weights(experiment: "Experiment[ExperimentArgs]") -> None:
@@ -213,10 +254,11 @@ def torch_state(experiment: "Experiment[ExperimentArgs]") -> dict[str, Any]:
     return {
         "model": experiment.model.state_dict(),
         "returns_average": experiment.ema is not None and experiment.args.use_ema_weights,
-        "optimizers": state_of(experiment.optimizers),
+        "optimizers": optimizer_states(experiment.world, experiment.optimizers),
         "schedulers": state_of(experiment.schedulers),
         "stepper": experiment.stepper.state_dict(),
         "rng": rng_state(),
+        **rng_of_ranks(experiment.world),
         "num_threads": torch.get_num_threads(),
     }
 
@@ -230,19 +272,21 @@ def load_torch_state(experiment: "Experiment[ExperimentArgs]", state: dict[str, 
     import torch
 
     torch.set_num_threads(state["num_threads"])
-    load_into(experiment.model, state["model"], "the checkpoint")
+    load_weights(experiment, state["model"], "the checkpoint")
     for name, parts in (("optimizers", experiment.optimizers), ("schedulers", experiment.schedulers)):
         if state[name].keys() != parts.keys():
             raise UserError(f"the checkpoint has the {name} {listed(state[name])}, and the experiment {listed(parts)}")
-        for key, part in parts.items():
-            part.load_state_dict(state[name][key])
+    for key, optimizer in experiment.optimizers.items():
+        load_optimizer(experiment.world, optimizer, state["optimizers"][key])
+    for key, scheduler in experiment.schedulers.items():
+        scheduler.load_state_dict(state["schedulers"][key])
     experiment.stepper.load_state_dict(state["stepper"])
-    experiment.rng_before = state["rng"]
+    experiment.rng_before = rng_of_this_rank(experiment, state)
 
 
 def load_returned_weights(experiment: "Experiment[ExperimentArgs]", path: Path) -> None:
     """Give the model the weights of a checkpoint of its run: the average's, where validation used it."""
-    state = restore_state(path)
-    load_into(experiment.model, state["model"], str(path))
+    state = restored(experiment, path)
+    load_weights(experiment, state["model"], str(path))
     experiment.stepper.load_state_dict(state["stepper"])
     experiment.keep_last_state()

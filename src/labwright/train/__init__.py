@@ -5,6 +5,13 @@ from typing import TYPE_CHECKING
 from labwright.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .augment import Augmentation as Augmentation
+    from .augment import random_crop as random_crop
+    from .augment import random_erase as random_erase
+    from .augment import random_flip as random_flip
+    from .augment_args import AugmentArgs as AugmentArgs
+    from .arithmetic import flushed_denormals as flushed_denormals
+    from .arithmetic import matmul_precision as matmul_precision
     from .batch import Batch as Batch
     from .batch import Loss as Loss
     from .batch import to_device as to_device
@@ -26,6 +33,7 @@ if TYPE_CHECKING:
     from .loop import state_of as state_of
     from .noise import add_noise as add_noise
     from .nonfinite import NonFiniteLoss as NonFiniteLoss
+    from .placement import Placement as Placement
     from .position import Position as Position
     from .routing import RoutedForward as RoutedForward
     from .seeding import isolated_rng as isolated_rng
@@ -44,6 +52,8 @@ else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
+            "AugmentArgs": ".augment_args",
+            "Augmentation": ".augment",
             "Batch": ".batch",
             "BatchOverdue": ".worker_errors",
             "BestTracker": ".early_stopping",
@@ -53,6 +63,7 @@ else:
             "Loader": ".loaders",
             "Loss": ".batch",
             "NonFiniteLoss": ".nonfinite",
+            "Placement": ".placement",
             "Position": ".position",
             "RoutedForward": ".routing",
             "Stepper": ".stepper",
@@ -65,13 +76,18 @@ else:
             "derive_seed": ".seeds",
             "describe": ".device",
             "flatten_state": ".checkpoint",
+            "flushed_denormals": ".arithmetic",
             "frozen": ".frozen",
             "isolated_rng": ".seeding",
             "load_from_checkpoint": ".weights",
             "load_into": ".weights",
             "load_weights": ".weights",
+            "matmul_precision": ".arithmetic",
             "model_bytes": ".weights",
             "peak_memory_bytes": ".device",
+            "random_crop": ".augment",
+            "random_erase": ".augment",
+            "random_flip": ".augment",
             "restore_state": ".checkpoint",
             "rng_state": ".seeding",
             "seed_everything": ".seeding",

@@ -49,6 +49,9 @@ def restore_tensor(stored: Tensor, node: dict[str, Any]) -> Tensor:
 
 def _choose_hosts(members: list[Place]) -> list[Place]:
     """The tensors of one memory that contain the others."""
+    if len(members) == 1:
+        members[0].node.update(_node(members[0]))
+        return members
     hosts: list[Place] = []
     seen: dict[Any, Place] = {}
     widest: Place | None = None  # the contiguous host that reaches furthest

@@ -10,6 +10,18 @@ Batch: TypeAlias = dict[str, Any]
 an experiment adds. `Any`, since whoever reads a key knows which of the two it holds."""
 
 
+class PlacedBatch(dict[str, Any]):
+    """A batch that lies on its device already, all but `index`: that can be read without waiting for the device.
+
+    `to_device` puts the index that is there, `placed_index`, in its place.
+    """
+
+    def __init__(self, batch: Batch, index: Any) -> None:
+        super().__init__(batch)
+        self.placed_index = batch["index"]
+        self["index"] = index
+
+
 class Loss(NamedTuple):
     """What a batch came to."""
 
@@ -31,12 +43,14 @@ def to_device(batch: Batch, device: torch.device, non_blocking: bool = False) ->
 
     `non_blocking` overlaps the copy with computation when the batch lies in pinned memory.
     """
+    if isinstance(batch, PlacedBatch):
+        batch = {**batch, "index": batch.placed_index}
     return {key: _move(value, device, non_blocking) for key, value in batch.items()}
 
 
 def _move(value: Any, device: torch.device, non_blocking: bool) -> Any:
-    if isinstance(value, Tensor):
-        return value.to(device, non_blocking=non_blocking)
+    if isinstance(value, Tensor):  # the comparison takes a quarter of the time of a `to` that does nothing
+        return value if value.device == device else value.to(device, non_blocking=non_blocking)
     if isinstance(value, dict):
         return {key: _move(part, device, non_blocking) for key, part in value.items()}
     # Names come in long lists, so only the first element is looked at.

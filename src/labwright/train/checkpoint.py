@@ -10,22 +10,28 @@ JSON in the header's metadata, under `labwright`. A JSON object there is one of 
     {"float": "inf"}           what JSON has no number for
     {"tensor": NAME}           with `complex` where pairs of real numbers are stored, `stride` where the memory layout
                                is not the usual one, `view: [shape, stride, offset]` for a part of NAME's memory
+    {"shard": NAME}            with `shape` and `dtype`: a tensor that lies in the files of several ranks
 """
 
 import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from labwright.args.errors import UserError
+from labwright.runs.shards import Shards
 
 from .aliases import Place, restore_tensor, share_memory
-from .tensor_file import decode, encode
+from .tensor_file import TensorFile, decode
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
 
 SCHEMA = 2
 
@@ -47,32 +53,64 @@ MIGRATIONS: dict[int, Callable[[Any], Any]] = {1: _from_1}
 """What makes a state of a schema one of the next."""
 
 
+@dataclass(frozen=True)
+class Shard:
+    """Stands in a state for a tensor that lies in the files of several ranks."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    """Of torch: `float32`."""
+
+
 class CheckpointError(UserError):
     """A checkpoint or weights file that cannot be used."""
 
 
 def flatten_state(state: Any) -> bytes:
-    """The bytes of a checkpoint that holds `state`: dicts, lists, tuples, tensors and JSON values, nested at will.
+    """The bytes of a checkpoint that holds `state`, as `state_file` describes it."""
+    return b"".join(state_file(state))
+
+
+def state_file(state: Any, shards: Shards | None = None) -> TensorFile:
+    """A checkpoint that holds `state`: dicts, lists, tuples, tensors and JSON values, nested at will.
 
     Tensors that are the same memory, or lie within another's, are stored once and share memory again when restored.
-    A TypeError names the place of anything else.
+    `shards` are the files with what the state has a Shard of. A TypeError names the place of anything else.
     """
     writer = _Writer()
     tree = writer.tree(state, ())
     tensors = share_memory(writer.places)
+    metadata = {"format": "pt"} if shards is None else {"format": "pt", "shards": shards.to_json()}
     # Turned into text only now: `share_memory` has filled in the tensors' nodes.
     text = json.dumps({"schema": SCHEMA, "state": tree}, allow_nan=False, separators=(",", ":"))
-    return encode(tensors, {"format": "pt", "labwright": text})
+    return TensorFile(tensors, {**metadata, "labwright": text})
 
 
-def restore_state(data: bytes | Path) -> Any:
-    """What `flatten_state` was given, its tensors on the CPU. A CheckpointError if the data is not that, or damaged."""
+def restore_state(data: bytes | Path, mesh: "DeviceMesh | None" = None) -> Any:
+    """What `flatten_state` was given, its tensors on the CPU. A CheckpointError if the data is not that, or damaged.
+
+    Of tensors that lie in the files of several ranks, each rank of a `mesh` gets its part.
+    """
     content, where = (read_file(data), f"{data}: ") if isinstance(data, Path) else (data, "")
     try:
         tensors, metadata = decode(content)
     except ValueError as error:
         raise CheckpointError(f"{where}{first_line(error)}") from error
-    return read_state(tensors, metadata, where)
+    state = read_state(tensors, metadata, where)
+    return completed(state, metadata, data, mesh) if isinstance(data, Path) else state
+
+
+def completed(state: Any, metadata: dict[str, str], path: Path, mesh: "DeviceMesh | None" = None) -> Any:
+    """The state in the file at `path`, with the tensors of its shards; on a mesh of ranks each has its part of them."""
+    if "shards" not in metadata:
+        return state
+    from .distributed.sharded import read_shards
+
+    try:
+        return read_shards(state, path.parent / Shards.from_json(metadata["shards"]).folder, mesh)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not a checkpoint that can be read: {first_line(error)}") from error
 
 
 def read_state(tensors: dict[str, Tensor], metadata: dict[str, str], where: str) -> Any:
@@ -124,6 +162,8 @@ class _Writer:
             return value if math.isfinite(value) else {"float": str(float(value))}
         if isinstance(value, Tensor):
             return self._tensor(value, path)
+        if isinstance(value, Shard):
+            return {"shard": value.name, "shape": list(value.shape), "dtype": value.dtype}
         if isinstance(value, Mapping):
             return self._mapping(value, path)
         if isinstance(value, list | tuple):
@@ -183,6 +223,8 @@ class _Reader:
                 return float(content)
             case "tensor":
                 return self._tensor(node)
+            case "shard":
+                return Shard(content, tuple(node["shape"]), node["dtype"])
             case _:
                 raise ValueError(f"it holds a value of the unknown kind {kind!r}")
 

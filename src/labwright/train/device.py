@@ -7,23 +7,36 @@ import torch
 from labwright.args.errors import UserError
 
 
-def choose_device(use_cuda: bool | None) -> torch.device:
+def choose_device(use_cuda: bool | None, *, local_rank: int | None = None) -> torch.device:
     """The device to train on.
 
     None takes an accelerator (CUDA, ROCm, MPS, XPU) if there is one, False takes the CPU, True requires an accelerator.
+    Each of several ranks on this machine has an accelerator of its own.
     """
     if use_cuda is False:
         return torch.device("cpu")
     if torch.accelerator.is_available():
         accelerator = torch.accelerator.current_accelerator()
         if accelerator is not None:
-            return accelerator
+            return accelerator if local_rank is None else _own(accelerator, local_rank)
     if use_cuda:
         raise UserError(
             f"--use_cuda=true: PyTorch {torch.__version__} finds no GPU here; "
             "install a build for your GPU and its driver, or pass --use_cuda=false to train on the CPU"
         )
     return torch.device("cpu")
+
+
+def _own(accelerator: torch.device, local_rank: int) -> torch.device:
+    """The accelerator of one of the ranks of this machine, from now on the current one of the process."""
+    num_devices = torch.accelerator.device_count()
+    if local_rank >= num_devices:
+        raise UserError(
+            f"local rank {local_rank} finds {num_devices} GPU{'s' * (num_devices != 1)} on this machine: start as many "
+            "processes as there are GPUs, or pass --use_cuda=false"
+        )
+    torch.accelerator.set_device_index(local_rank)
+    return torch.device(accelerator.type, local_rank)
 
 
 def describe(device: torch.device) -> str:

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from labwright.args.errors import UserError
 
+from .clipping import is_shared_out, whole
+
 
 class EMA:
     """An exponential moving average of a model's weights (Polyak & Juditsky, 1992; Tarvainen & Valpola, 2017).
@@ -24,7 +26,8 @@ class EMA:
     averaged weights; those of integers, and those that hold an infinity (a mask), are copied. `with_buffers=False`
     leaves buffers to the model. Averages of 16-bit weights are kept in 32 bits, where small steps are not lost.
 
-    Move the model to its device first. Weights that are shared are averaged once.
+    Move the model to its device first. Weights that are shared are averaged once. Where ranks share out the weights,
+    each averages its part.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class EMA:
         if with_buffers:
             tensors |= dict(model.named_buffers())
         self.averages = {name: _average_of(tensor) for name, tensor in tensors.items()}
+        self._is_shared_out = any(is_shared_out(average) for average in self.averages.values())
         self._owners = _owners(model, tensors)
         self._blended = [name for name, average in self.averages.items() if _can_blend(average)]
         self._copied = [name for name, average in self.averages.items() if not _can_blend(average)]
@@ -73,6 +77,8 @@ class EMA:
         """The averages of `names`, and what the model has there now: a buffer may be a new tensor at each step."""
         averages = [self.averages[name] for name in names]
         current = [getattr(*self._owners[name]) for name in names]
+        if self._is_shared_out:
+            averages, current = _own_parts(averages), _own_parts(current)
         return averages, [tensor.to(average.dtype) for average, tensor in zip(averages, current, strict=True)]
 
     @contextmanager
@@ -95,7 +101,8 @@ class EMA:
         _copy(list(self.averages.values()), self._tensors_of(model))
 
     def _tensors_of(self, model: nn.Module) -> list[Tensor]:
-        return [getattr(*owner).detach() for owner in _owners(model, self.averages).values()]
+        tensors = _own_parts([getattr(*owner) for owner in _owners(model, self.averages).values()])
+        return [tensor.detach() for tensor in tensors]
 
     def state_dict(self) -> dict[str, Any]:
         """The averages and the steps counted; the tensors are those in use."""
@@ -106,7 +113,12 @@ class EMA:
         saved = state["averages"]
         if differing := sorted(saved.keys() ^ self.averages.keys()):
             raise UserError(f"these averages are of another model: only one of the two has {', '.join(differing[:3])}")
-        _copy([saved[name] for name in self.averages], list(self.averages.values()))
+        values = [saved[name] for name in self.averages]
+        if self._is_shared_out:
+            from .distributed.sharded import shared_out
+
+            values = [shared_out(value, average) for value, average in zip(values, self.averages.values(), strict=True)]
+        _copy(values, list(self.averages.values()))
         self.num_steps = state["num_steps"]
 
 
@@ -118,7 +130,7 @@ def _average_of(tensor: Tensor) -> Tensor:
 
 def _can_blend(average: Tensor) -> bool:
     """Infinities would become NaN on the way to each other, and integers have no way."""
-    return _is_real_or_complex(average) and bool(average.isfinite().all())
+    return _is_real_or_complex(average) and bool(whole(average.isfinite().all()))
 
 
 def _is_real_or_complex(tensor: Tensor) -> bool:
@@ -134,4 +146,9 @@ def _owners(model: nn.Module, names: Iterable[str]) -> dict[str, tuple[nn.Module
 @torch.no_grad()
 def _copy(sources: list[Tensor], targets: list[Tensor]) -> None:
     if targets:
-        torch._foreach_copy_(targets, sources)  # pyright: ignore[reportPrivateImportUsage]
+        torch._foreach_copy_(_own_parts(targets), _own_parts(sources))  # pyright: ignore[reportPrivateImportUsage]
+
+
+def _own_parts(tensors: list[Tensor]) -> list[Tensor]:
+    """This rank's part of each, where ranks share them."""
+    return [tensor if (own := getattr(tensor, "to_local", None)) is None else own() for tensor in tensors]

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, cast
 import torch
 from torch import Tensor
 
-from labwright.runs.proof.fingerprints import RANDOMNESS_EVERY, Fingerprint, FingerprintLog
+from labwright.runs.proof.fingerprints import LOOK_EVERY, Fingerprint, FingerprintLog
 
 from .batch import Batch
 
@@ -35,7 +35,8 @@ class Fingerprinter:
                 fingerprinter.close_window(step, epoch, loss)
 
     No device is waited for but once in a thousand steps. Randomness is that of torch, on the CPU and on `device`, and
-    looked at every 16 steps; the generators of Python and NumPy would cost ten times as much to look at.
+    looked at every 16 steps; the generators of Python and NumPy would cost ten times as much to look at. So is the norm
+    of the gradients, by the stepper's `norm_every_n_steps`.
     """
 
     def __init__(self, log: FingerprintLog, device: torch.device | None = None) -> None:
@@ -58,26 +59,27 @@ class Fingerprinter:
         if isinstance(index, Tensor):
             self._num_samples += index.numel()
 
-    def add_step(self, loss: Number, norm: Number) -> None:
+    def add_step(self, loss: Number, norm: Number | None) -> None:
         """An optimizer has taken or left out a step; where several do in one window, they make one fingerprint.
+
+        A norm that was not measured is NaN in it.
 
         So does a step that comes after the last window, as those of some optimizers do at the end of an epoch.
         """
         steps = self._windows[-1][3] if self._windows and not self._samples else self._steps
-        steps.append((loss, norm))
+        steps.append((loss, math.nan if norm is None else norm))
 
     def close_window(self, step: int, epoch: int, loss: Number) -> None:
         """The window is the fingerprint of this step. `loss` stands in where its steps were not the stepper's."""
-        randomness = self._randomness() if step % RANDOMNESS_EVERY == 1 else 0
+        randomness = self._randomness() if step % LOOK_EVERY == 1 else 0
         self._windows.append((epoch, randomness, self._samples, self._steps or [(_kept(loss), 0.0)]))
         self._samples, self._steps = [], []
 
-    def sync(self) -> None:
-        """Write all closed windows durably, before a checkpoint that counts on them; an open one was given up."""
+    def flush(self) -> None:
+        """Hand all closed windows to the log, for a checkpoint that counts on them; an open one was given up."""
         self._samples, self._steps = [], []
         self._read()
         self._write()
-        self.log.sync()
 
     def close(self) -> None:
         """Write what there is and close the file."""

@@ -1,10 +1,9 @@
 """Batches of a dataset, in an order that follows from seed and epoch alone."""
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
-from queue import SimpleQueue
-from threading import Thread
-from typing import Any, NamedTuple
+from itertools import chain, islice
+from time import perf_counter
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -14,12 +13,17 @@ from torch.utils.data import default_collate, get_worker_info
 from labwright.args.errors import UserError
 from labwright.args.wording import listed
 
-from .batch import Batch
+from .batch import Batch, PlacedBatch
+from .blocks import batches_in_block, cut
+from .distributed.share import Share
+from .look_ahead import copied_ahead, made_ahead, pinned
 from .seeding import isolated_rng, seed_cpu
 from .seeds import derive_seed, numbered_seed
-from .workers import Workers
+from .workers import Workers, usual_num_workers
 
 Collate = Callable[[list[Any]], Any]
+_NUM_TRIED, _LONG_SECONDS = 3, 0.01
+"""Where so many batches took longer than that each, processes that fetch them are worth their start."""
 
 
 def build_loader(
@@ -28,10 +32,11 @@ def build_loader(
     *,
     shuffle: bool,
     seed: int,
-    num_workers: int = 0,
+    num_workers: int | Literal["auto"] = 0,
     collate: Collate | None = None,
     source: str = "",
     pin_memory: bool = False,
+    device: torch.device | None = None,
 ) -> "Loader":
     """A loader over `dataset`, known as `source` in its batches and in errors.
 
@@ -43,17 +48,31 @@ def build_loader(
     A dataset may draw random numbers from Python, NumPy and torch. Those of a sample that is fetched alone follow from
     seed, epoch and its position, whatever the batch size, the order and the number of workers; those of a batch
     fetched at once from seed, epoch and the number of the batch; so do those of `collate`. A dataset that draws none
-    can say so with `draws_random_numbers = False`, which saves some 7 microseconds a sample, or 20 a batch.
+    can say so with `draws_random_numbers = False`, which saves some 7 microseconds a sample, or 20 a batch. One that
+    also says `takes_tensors = True` is given the positions as a tensor.
+
+    `num_workers="auto"` fetches in this process, and where the first three batches took more than 10 ms each in as many
+    others as `usual_num_workers` says. With a GPU as `device`, a batch is being copied there while the one before it is
+    worked on; one that has arrived passes through `to_device` untouched.
     """
     title = f"dataset {source!r}" if source else f"the {type(dataset).__name__}"
     order = _Order(_checked_length(dataset, batch_size, title), batch_size, shuffle, seed)
-    return Loader(_Fetch(dataset, collate, source, title), order, num_workers=num_workers, pin_memory=pin_memory)
+    fetch = _Fetch(dataset, collate, source, title)
+    return Loader(fetch, order, num_workers=num_workers, pin_memory=pin_memory, device=device)
 
 
 class Loader:
     """An iterable of batches. `set_epoch` before each epoch gives each its own order; none of it touches the RNG."""
 
-    def __init__(self, fetch: "_Fetch", order: "_Order", *, num_workers: int, pin_memory: bool) -> None:
+    def __init__(
+        self,
+        fetch: "_Fetch",
+        order: "_Order",
+        *,
+        num_workers: int | Literal["auto"],
+        pin_memory: bool,
+        device: torch.device | None,
+    ) -> None:
         self.dataset = fetch.dataset
         self.batch_size = order.batch_size
         self.should_stop: Callable[[], bool] = lambda: False
@@ -61,8 +80,14 @@ class Loader:
         any more: the iteration ends with BatchOverdue. No batch before it is lost."""
         self._fetch = fetch
         self._order = order
-        self._num_workers = num_workers
-        self._pin_memory = pin_memory and torch.accelerator.is_available()
+        self._num_workers: int | None = None if num_workers == "auto" else num_workers
+        """None: not known yet."""
+        self._seconds: list[float] = []
+        """How long the first batches took, until the number of workers is known."""
+        self._device = device if device is not None and device.type == "cuda" else None
+        self._pin_memory = (pin_memory or self._device is not None) and torch.accelerator.is_available()
+        self._batches_in_block: int | None = None
+        """Of samples that lie in tensors; None: not known yet."""
         self._first_batch = 0
         self._workers: Workers | None = None
 
@@ -75,16 +100,73 @@ class Loader:
             raise UserError(f"cannot start after {num_batches} batches: {self._fetch.title} has {self.num_batches}")
         self._first_batch = num_batches
 
+    def share(self, rank: int, size: int, *, training: bool) -> None:
+        """From now on give this rank's part of every batch; the batches are those of a process alone.
+
+        Where the last one has fewer samples than there are ranks, those without pass it over; while training they take
+        part in it with a sample of another rank, and `borrows` says so.
+        """
+        self._order.share = Share(rank, size, training)
+
+    def borrows(self, number: int) -> bool:
+        """Whether the samples of a batch, counted from 0, are another rank's."""
+        share = self._order.share
+        return share is not None and self.batch_size_of_all(number) <= share.rank
+
+    def batch_size_of_all(self, number: int) -> int:
+        """The samples of a batch, counted from 0, over all ranks."""
+        return min(self.batch_size, self.num_samples - number * self.batch_size)
+
     def __iter__(self) -> Iterator[Batch]:
-        tasks = self._order.tasks(self._first_batch)
-        self._first_batch = 0
-        if self._num_workers == 0:
-            return (_pinned(self._fetch(task)) if self._pin_memory else self._fetch(task) for task in tasks)
+        first_batch, self._first_batch = self._first_batch, 0
+        if self._fetch.lies_on is not None or (self._fetch.takes_tensors and not self._num_workers):
+            return chain.from_iterable(cut(block, self._order.size_of_rank) for block in self._blocks(first_batch))
+        tasks = self._order.tasks(first_batch)
+        if self._num_workers is None:
+            batches = self._tried(tasks)
+        else:
+            batches = self._by_workers(tasks) if self._num_workers else self._here(tasks)
+        return batches if self._device is None else copied_ahead(batches, self._device, lambda batch: batch)
+
+    def _blocks(self, first_batch: int) -> Iterator[Batch]:
+        """Batches of samples that lie in tensors, several in one."""
+        fetch, order = self._fetch, self._order.positions()
+        if self._batches_in_block is None:
+            sample = fetch.finish(fetch.gather(order[:1].to(fetch.lies_on or order.device)))
+            self._batches_in_block = batches_in_block(sample, self._order.size_of_rank)
+        positions = self._order.batches(first_batch, order, self._batches_in_block)
+        if fetch.lies_on is not None:  # the order is sent there once for the whole epoch
+            there = (order.pin_memory() if self._pin_memory else order).to(fetch.lies_on, non_blocking=True)
+            both = zip(positions, self._order.batches(first_batch, there, self._batches_in_block), strict=True)
+            return (PlacedBatch(fetch.finish(fetch.gather(each_there)), each) for each, each_there in both)
+        gathered = map(fetch.gather, positions)
+        if self._pin_memory:
+            gathered = map(pinned, gathered)
+        if self._device is None:
+            return map(fetch.finish, gathered)
+        return copied_ahead(gathered, self._device, fetch.finish)
+
+    def _here(self, tasks: "Iterator[_Task]") -> Iterator[Batch]:
+        return (pinned(self._fetch(task)) if self._pin_memory else self._fetch(task) for task in tasks)
+
+    def _by_workers(self, tasks: "Iterator[_Task]") -> Iterator[Batch]:
+        assert self._num_workers
         if self._workers is None or self._workers.is_closed:
             self._workers = Workers(self._fetch, self._num_workers, self._fetch.title)
         self._workers.should_stop = self.should_stop
         batches = self._workers.batches(tasks)
-        return _ahead(map(_pinned, batches)) if self._pin_memory else batches
+        return made_ahead(map(pinned, batches)) if self._pin_memory else batches
+
+    def _tried(self, tasks: "Iterator[_Task]") -> Iterator[Batch]:
+        """The first batches are fetched here; where none of them came quickly, the rest is by workers."""
+        for task in islice(tasks, _NUM_TRIED - len(self._seconds)):
+            started = perf_counter()
+            batch = self._fetch(task)
+            self._seconds.append(perf_counter() - started)
+            yield pinned(batch) if self._pin_memory else batch
+        if len(self._seconds) == _NUM_TRIED:
+            self._num_workers = usual_num_workers() if min(self._seconds) > _LONG_SECONDS else 0
+        yield from self._by_workers(tasks) if self._num_workers else self._here(tasks)
 
     def close(self) -> None:
         """End the worker processes, if there are any, within seconds; iterating again starts new ones."""
@@ -120,22 +202,40 @@ class _Order:
         self.num_samples = length
         self.batch_size = batch_size
         self.epoch = 1
+        self.share: Share | None = None
+        """Of several ranks; None: every sample is this process' own."""
         self._shuffle = shuffle
         self._seed = seed
 
     def tasks(self, first_batch: int) -> Iterator[_Task]:
-        """The batches of the epoch from `first_batch` on, counted from 0."""
-        order_seed, samples_seed, batches_seed = (
-            derive_seed(self._seed, what, self.epoch) for what in ("order", "samples", "batches")
-        )
-        generator = torch.Generator().manual_seed(order_seed)
-        positions = (
-            torch.randperm(self.num_samples, generator=generator) if self._shuffle else torch.arange(self.num_samples)
-        )
-        for number, start in islice(enumerate(range(0, self.num_samples, self.batch_size)), first_batch, None):
+        """What to fetch for each batch of the epoch from `first_batch` on, counted from 0."""
+        samples_seed = derive_seed(self._seed, "samples", self.epoch)
+        batches_seed = derive_seed(self._seed, "batches", self.epoch, *(self.share.words if self.share else ()))
+        for number, batch in enumerate(self.batches(first_batch, self.positions()), start=first_batch):
             # Made Python numbers a batch at a time: a list of all positions would weigh five times the tensor.
-            batch = positions[start : start + self.batch_size].tolist()
-            yield _Task(batch, samples_seed, numbered_seed(batches_seed, number))
+            yield _Task(batch.tolist(), samples_seed, numbered_seed(batches_seed, number))
+
+    def positions(self) -> Tensor:
+        """All samples in the order of the epoch."""
+        if not self._shuffle:
+            return torch.arange(self.num_samples)
+        generator = torch.Generator().manual_seed(derive_seed(self._seed, "order", self.epoch))
+        return torch.randperm(self.num_samples, generator=generator)
+
+    def batches(self, first_batch: int, positions: Tensor, at_once: int = 1) -> Iterator[Tensor]:
+        """What the batches from `first_batch` on have of `positions`, so many of them together."""
+        size = at_once * self.batch_size
+        for start in range(first_batch * self.batch_size, self.num_samples, size):
+            part = positions[start : start + size]
+            if self.share is None:
+                yield part
+            else:
+                yield from self.share.of(part, self.batch_size)
+
+    @property
+    def size_of_rank(self) -> int:
+        """The most samples of a batch that this process has."""
+        return self.batch_size if self.share is None else -(-self.batch_size // self.share.size)
 
 
 class _Fetch:
@@ -150,6 +250,18 @@ class _Fetch:
         if collate is not None and hasattr(dataset, "__getitem__"):
             self._fetch_at_once = None  # a collate function is made for samples
         self._dataset_draws = getattr(dataset, "draws_random_numbers", True)
+        self.takes_tensors: bool = (
+            getattr(dataset, "takes_tensors", False)
+            and self._fetch_at_once is not None
+            and collate is None
+            and not self._dataset_draws
+        )
+        can_wait = hasattr(dataset, "gather") and hasattr(dataset, "finish")
+        self._gather = dataset.gather if can_wait else self._fetch_at_once
+        self.finish: Callable[[Batch], Batch] = dataset.finish if can_wait else _unchanged
+        """What is left to do with what `gather` gives, on the device or here."""
+        device = getattr(dataset, "device", None) if self.takes_tensors else None
+        self.lies_on: torch.device | None = None if device is None or device.type == "cpu" else device
 
     def __call__(self, task: _Task) -> Batch:
         if not self._dataset_draws and self._collate is None:
@@ -160,16 +272,33 @@ class _Fetch:
         with isolated_rng(task.batch_seed):
             return self._fetch(task)
 
+    def gather(self, index: Tensor) -> Batch:
+        """The samples at these positions of a dataset that `takes_tensors`, to be given to `finish`."""
+        assert self._gather is not None
+        try:
+            batch = self._gather(index)
+        except Exception as error:
+            self._add_note(error, index.tolist())
+            raise
+        return batch if "index" in batch and "source" in batch else self._labelled(batch, index)
+
     def _fetch(self, task: _Task) -> Batch:
         try:
             batch = self._batch(task)
         except Exception as error:
-            error.add_note(f"in the batch of samples {listed(map(str, task.positions), 10)} of {self.title}")
+            self._add_note(error, task.positions)
             raise
+        return self._labelled(batch, task.positions)
+
+    def _add_note(self, error: Exception, positions: list[int]) -> None:
+        error.add_note(f"in the batch of samples {listed(map(str, positions), 10)} of {self.title}")
+
+    def _labelled(self, batch: Batch, positions: "list[int] | Tensor") -> Batch:
+        """The batch with its `index` and `source`, where the dataset has not said them."""
         if "index" not in batch:
-            batch = {**batch, "index": torch.from_numpy(np.array(task.positions, dtype=np.int64))}
+            batch = {**batch, "index": torch.as_tensor(np.asarray(positions, dtype=np.int64))}
         if "source" not in batch:
-            batch = {**batch, "source": [self._source] * len(task.positions)}
+            batch = {**batch, "source": [self._source] * len(positions)}
         return batch
 
     def _batch(self, task: _Task) -> Batch:
@@ -195,44 +324,8 @@ class _Fetch:
         return samples
 
 
-def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The batches, each made by a thread while the caller works on the one before."""
-    device = torch.accelerator.current_device_index()
-    is_wanted: SimpleQueue[bool] = SimpleQueue()
-    made: SimpleQueue[tuple[Batch | None, BaseException | None]] = SimpleQueue()
-
-    def make() -> None:
-        torch.accelerator.set_device_index(device)  # a new thread would wake up the first one
-        while is_wanted.get():
-            try:
-                made.put((next(batches, None), None))
-            except BaseException as error:
-                made.put((None, error))
-
-    Thread(target=make, daemon=True).start()
-    try:
-        is_wanted.put(True)
-        while True:
-            batch, error = made.get()
-            if error is not None:
-                raise error
-            if batch is None:
-                return
-            is_wanted.put(True)
-            yield batch
-    finally:
-        is_wanted.put(False)
-
-
-def _pinned(value: Any) -> Any:
-    """Tensors where an accelerator copies them from while it computes."""
-    if isinstance(value, Tensor):
-        return value.pin_memory()
-    if isinstance(value, dict):
-        return {key: _pinned(part) for key, part in value.items()}
-    if isinstance(value, list) and value and isinstance(value[0], Tensor):
-        return [_pinned(part) for part in value]
-    return value
+def _unchanged(batch: Batch) -> Batch:
+    return batch
 
 
 def _named(batch: Any) -> Batch:

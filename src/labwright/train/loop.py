@@ -9,27 +9,23 @@ import time
 import warnings
 from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 from labwright.args.errors import UserError
-from labwright.loop import NestedLoop
 
 from .nonfinite import ADVICE, NonFiniteLoss
+from .passes import PassLoop
 from .worker_errors import BatchOverdue
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
-
-    from labwright.runs import Artifacts
 
     from .batch import Batch, Loss
     from .ema import EMA
     from .fingerprints import Fingerprinter
     from .position import Position
-    from .stepper import Stepper
 
 
 _STEPPER_SETTINGS = (
@@ -43,52 +39,30 @@ _STEPPER_SETTINGS = (
 """The args that the stepper carries out."""
 
 
-class Meter(Protocol):
-    """Averages over a split: the loss and every metric."""
-
-    def update(self, loss: "Loss", batch: "Batch") -> None: ...
-    def compute(self) -> dict[str, float]: ...
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state: dict[str, Any], device: Any) -> None: ...
-
-
-class TrainLoop(NestedLoop):
+class TrainLoop(PassLoop):
     """Trains `model` on the datasets that `is_training`, and evaluates it on the others."""
 
     model: "nn.Module"
-    device: "torch.device"
     optimizers: "dict[str, Optimizer]"
     schedulers: "dict[str, LRScheduler]"
     scheduler_interval: Literal["epoch", "step"] = "epoch"
     """When the schedulers step: after each epoch or after each optimizer step."""
-    stepper: "Stepper"
     fingerprinter: "Fingerprinter | None" = None
     """Takes the fingerprint of each step, from the first one on."""
     ema: "EMA | None" = None
     position: "Position"
-    recorder: Any
     log_every_n_steps: int = 50
     batch_loss: "Loss | None" = None
     """What the batch in hand came to; None until `run_batch` has said it."""
-    meter: Meter
     rng_before: Any = None
     """Where the random numbers of a pass go on that is taken up where it was interrupted."""
     _started: float
     _samples_before: int
-    _num_measured: int
-    _num_batches: int = 0
     _is_between_steps: bool = True
-    _num_artifacts: dict[str, int]
-    _samples_at_work: "list[tuple[int, Batch]]"
+    _samples_at_work: list[tuple[int, Any, Any]]
     """Step, index and source of each batch whose step has not been found good yet."""
 
     if TYPE_CHECKING:  # what an experiment adds
-        artifacts: Artifacts
-        interrupted: dict[str, Any] | None
-        is_aside: bool
-
-        def take_up_again(self) -> None: ...
-
         def changed_args(self) -> list[str]: ...
 
         @property
@@ -98,8 +72,8 @@ class TrainLoop(NestedLoop):
         def prepare_batch(self, batch: Batch, *, training: bool) -> Batch: ...
         def train_batch(self, batch: Batch) -> Loss: ...
         def eval_batch(self, batch: Batch) -> Loss: ...
-        def new_meter(self) -> Meter: ...
         def averaged_model(self) -> Any: ...
+        def whole_model(self) -> Any: ...
 
     def batches(self, dataset: Any) -> "Iterable[Batch]":
         """The loader's batches; when training looked ahead at, so that the last of an accumulated window is known."""
@@ -126,12 +100,16 @@ class TrainLoop(NestedLoop):
         """One pass: training, or evaluation without gradients. `loss` and every metric are of the whole of it."""
         self.meter, self._num_measured, self._num_batches, self._samples_at_work = self.new_meter(), 0, 0, []
         self._is_between_steps, self._num_artifacts = True, self.artifacts.counts()
-        if hasattr(self.dataset, "should_stop"):
+        if hasattr(self.dataset, "should_stop") and self.world.size == 1:  # of several ranks none leaves alone
             self.dataset.should_stop = self.recorder.stop.is_asked
-        if self.is_training:
-            self._train_on_dataset()
-        else:
-            self._evaluate_dataset()
+        self._is_passing, self._num_evaluated = True, 0
+        try:
+            if self.is_training:
+                self._train_on_dataset()
+            else:
+                self._evaluate_dataset()
+        finally:
+            self._is_passing = False
 
     def _train_on_dataset(self) -> None:
         self.model.train()
@@ -147,6 +125,7 @@ class TrainLoop(NestedLoop):
                 self.recorder.keeper.keep_within(self._place() | self._place_in_pass())
             self.recorder.stop.raise_if_asked()
             raise
+        self.world.sync_buffers(self.model)
         self._take_metrics()
         self._count_seconds()
         loss = self.dataset_metrics.get("loss", 0.0)
@@ -159,9 +138,11 @@ class TrainLoop(NestedLoop):
 
         self._take_up_pass()
         try:
-            with torch.inference_mode(), self.averaged_model():
+            with torch.inference_mode(), self.averaged_model(), self.whole_model():
+                self.world.sync_buffers(self.model)
                 self.model.eval()
                 super().run_dataset()
+                self._meet(is_at_end=True)
         except BaseException as error:
             is_overdue = isinstance(error, BatchOverdue)
             if not self.is_aside and (self.recorder.stop.is_orderly or is_overdue):
@@ -174,6 +155,8 @@ class TrainLoop(NestedLoop):
     def between_batches(self) -> None:
         """Keep the state where that is due, and end here if a signal asked for it; where no step is half made."""
         if not self.is_training:
+            self._num_evaluated += 1
+            self._meet(is_at_end=False)
             super().between_batches()
             return
         self._num_batches += 1
@@ -184,87 +167,51 @@ class TrainLoop(NestedLoop):
             self.recorder.keeper.keep_within(self._place() | self._place_in_pass())
             self.recorder.stop.raise_if_asked()
 
-    def _place(self) -> dict[str, Any]:
-        """The pass in hand, and what the passes of this epoch before it came to."""
-        return {
-            "dataset": self.dataset_name,
-            "num_batches": 0,
-            "epoch_metrics": dict(self.epoch_metrics),
-            "artifacts": self._num_artifacts,
-        }
-
-    def _place_in_pass(self) -> dict[str, Any]:
-        """How far the pass has come."""
-        self._require_finite_weights()
-        self._count_seconds()
-        return {
-            "num_batches": self._num_batches,
-            "num_measured": self._num_measured,
-            "meter": self.meter.state_dict(),
-            "sums": {name: (_packed(total), weight) for name, (total, weight) in self._sums.items()},
-            "dataset_metrics": {name: _packed(value) for name, value in self.dataset_metrics.items()},
-            "artifacts": self.artifacts.counts(),
-        }
-
-    def _take_up_pass(self) -> None:
-        """Go on in the middle of the pass, where this is the one that was interrupted.
-
-        What was done to the state at the start of the epoch and of the pass was done before it was kept.
-        """
-        place = self.interrupted
-        if place is None or place["dataset"] != self.dataset_name or self.is_aside:
-            return
-        self.take_up_again()
-        if not place["num_batches"]:
-            return
-        self._num_batches, self._num_measured = place["num_batches"], place["num_measured"]
-        self.meter.load_state_dict(place["meter"], self.device)
-        self._sums = {name: (_unpacked(total, self.device), weight) for name, (total, weight) in place["sums"].items()}
-        self.dataset_metrics = {name: _unpacked(value, self.device) for name, value in place["dataset_metrics"].items()}
-
     def _take_fingerprints(self) -> "Fingerprinter":
         if self.fingerprinter is None:
-            from .fingerprints import Fingerprinter
+            from .fingerprints import LOOK_EVERY, Fingerprinter
 
             self.fingerprinter = Fingerprinter(self.recorder.fingerprints, self.device)
-            self.stepper.on_step = self.fingerprinter.add_step
+            self.stepper.on_step, self.stepper.norm_every_n_steps = self.fingerprinter.add_step, LOOK_EVERY
         return self.fingerprinter
 
     def flush(self) -> None:
         """Write what waits in memory to the run's files."""
         if self.fingerprinter is not None:
-            self.fingerprinter.sync()
+            self.fingerprinter.flush()
 
     def _count_seconds(self) -> None:
         now = time.perf_counter()
         self.position.train_seconds += now - self._started
         self._started, self._samples_before = now, self.position.num_samples
 
-    def _take_metrics(self) -> None:
-        if self._num_measured:
-            self.dataset_metrics |= self.meter.compute()
-
     def run_batch(self) -> None:
         """Prepare the batch and train on it, or evaluate it."""
-        is_training = self.is_training
-        if is_training:
-            samples = {key: self.batch[key] for key in ("index", "source") if key in self.batch}
-            self._samples_at_work.append((self.position.step + 1, samples))
-            self._take_fingerprints().add_batch(self.batch)
-        self.batch = self.prepare_batch(self.batch, training=is_training)
-        if is_training:
+        if self.is_training:
+            self._note_samples()
+            self.batch = self.prepare_batch(self.batch, training=True)
             self.position.learning_rate = self.optimizer.param_groups[0]["lr"]
-            loss = self.batch_loss = self.train_batch(self.batch)
+            if self.stepper.ranks is not None:
+                self.stepper.ranks.is_borrowed = self._is_borrowed()
+            loss = self.train_batch(self.batch)
             self._count_step(loss)
         else:
-            loss = self.batch_loss = self.eval_batch(self.batch)
+            self.batch = self.prepare_batch(self.batch, training=False)
+            loss = self.eval_batch(self.batch)
+        self.batch_loss = loss
         self.batch_metrics["loss"], self.batch_weight = loss.value, loss.weight
+
+    def _note_samples(self) -> None:
+        """Remember which samples the batch is made of, for its fingerprint and to name them if its step is bad."""
+        batch = self.batch
+        self._samples_at_work.append((self.position.step + 1, batch.get("index"), batch.get("source")))
+        (self.fingerprinter or self._take_fingerprints()).add_batch(batch)
 
     def collect_batch(self) -> None:
         """Add the batch to the meter; what a hook or the experiment measured besides is averaged."""
         loss, self.batch_loss = self.batch_loss, None
         if loss is not None:
-            if self._is_left_out(loss):
+            if self._is_left_out(loss) or (self.is_training and self._is_borrowed()):
                 return
             self.meter.update(loss, self.batch)
             self._num_measured += 1
@@ -274,19 +221,24 @@ class TrainLoop(NestedLoop):
 
     def _is_left_out(self, loss: "Loss") -> bool:
         """Whether the loss is no number, and the step may be skipped for that: then nothing counts the batch."""
-        may_be = self.is_training and self.stepper.max_skipped_steps > 0
-        return may_be and not math.isfinite(float(loss.value))
+        may_be = self.stepper.max_skipped_steps > 0 and self.is_training
+        return may_be and not (math.isfinite(float(loss.value)) and math.isfinite(self._loss_of_all(loss)))
 
     def _count_step(self, loss: "Loss") -> None:
         position = self.position
-        position.num_samples += len(self.batch["index"]) if "index" in self.batch else round(loss.weight)
+        if self.stepper.ranks is not None:
+            position.num_samples += self.dataset.batch_size_of_all(self._num_batches)
+        else:
+            position.num_samples += len(self.batch["index"]) if "index" in self.batch else round(loss.weight)
         if not self.stepper.closes_window:
             return
         position.step += 1
-        self._take_fingerprints().close_window(position.step, position.epoch, loss.value)
+        if self.stepper.ranks is not None:
+            self.stepper.ranks.require_step(type(self).__name__)
+        (self.fingerprinter or self._take_fingerprints()).close_window(position.step, position.epoch, loss.value)
         is_read = self.device.type == "cpu"
         if position.step % self.log_every_n_steps == 0:
-            value = float(loss.value)  # waits for the device, so that the time is that of the work
+            value = self._loss_of_all(loss)  # waits for the device, so that the time is that of the work
             self._require_finite(f"loss is {value} at step {position.step}", value)
             seconds = time.perf_counter() - self._started
             samples_per_second = (position.num_samples - self._samples_before) / seconds
@@ -301,10 +253,10 @@ class TrainLoop(NestedLoop):
             return None
         step = self._samples_at_work[-1][0] if error.step is None else error.step
         samples: dict[str, list[int]] = {}
-        for each_step, batch in self._samples_at_work:
+        for each_step, positions, sources in self._samples_at_work:
             if each_step == step:
-                indices = [int(index) for index in batch.get("index", [])]
-                for source, index in zip(batch.get("source", [self.dataset_name] * len(indices)), indices, strict=True):
+                indices = [] if positions is None else [int(index) for index in positions]
+                for source, index in zip(sources or [self.dataset_name] * len(indices), indices, strict=True):
                     samples.setdefault(source, []).append(index)
         return {"step": step, "epoch": self.position.epoch, "samples": samples}
 
@@ -319,9 +271,17 @@ class TrainLoop(NestedLoop):
         import torch
 
         named = dict(self.model.named_parameters())
-        finite = torch.stack([weights.isfinite().all() for weights in named.values()]).tolist() if named else []
-        if not all(finite):
-            broken = list(named)[finite.index(False)]
+        is_sharded = any(hasattr(weights, "full_tensor") for weights in named.values())
+        if named and not is_sharded:
+            # One pass at the speed of memory: a sum is finite only where all that it adds up is.
+            sums = torch.stack([weights.detach().sum() for weights in named.values()])
+            if sums.isfinite().all():
+                return
+        finite: Any = torch.stack([weights.isfinite().all() for weights in named.values()]) if named else torch.ones(0)
+        if hasattr(finite, "full_tensor"):  # each rank knows of its part of the weights
+            finite = finite.full_tensor()
+        if not finite.all():
+            broken = list(named)[finite.tolist().index(False)]
             raise NonFiniteLoss(f"{broken} is not finite after epoch {self.epoch}; {ADVICE}")
 
     def _require_stepper(self) -> None:
@@ -350,22 +310,6 @@ class TrainLoop(NestedLoop):
                     scheduler.step(value)
             elif self.scheduler_interval == "epoch":
                 scheduler.step()
-
-
-def _packed(value: Any) -> Any:
-    """A value that somebody measured as a checkpoint can hold it: arrays of other frameworks as tensors, marked."""
-    import numpy as np
-    import torch
-
-    if isinstance(value, torch.Tensor) or not hasattr(value, "__array__"):
-        return value
-    return {"array": torch.from_numpy(np.array(value))}
-
-
-def _unpacked(value: Any, device: Any) -> Any:
-    if isinstance(value, dict):
-        return value["array"].numpy()[()]
-    return value.to(device) if hasattr(value, "to") else value
 
 
 def state_of(parts: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ A *window* is the batches that one step is made of.
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -22,11 +22,14 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from labwright.args.errors import UserError
 
-from .clipping import gradient_norm, gradients_of
+from .clipping import are_finite, finite_norm, gradient_norm, gradients_of
 from .ema import EMA
 from .nonfinite import ADVICE, NonFiniteLoss
 from .precision import LossScale, Precision, autocast
 from .windows import Course, Window
+
+if TYPE_CHECKING:
+    from .distributed.steps import StepAgreement
 
 BatchT = TypeVar("BatchT")
 
@@ -74,9 +77,14 @@ class Stepper:
         self.max_skipped_steps = max_skipped_steps
         self.where = ""
         """Added to what is said of a bad step: "epoch 3"."""
-        self.on_step: Callable[[Tensor | float, Tensor | float], None] | None = None
+        self.norm_every_n_steps = 1
+        """How often the norm of the gradients is measured where nothing is clipped by it; the other steps' gradients
+        are only found to be finite, in less than half of the time."""
+        self.on_step: Callable[[Tensor | float, Tensor | float | None], None] | None = None
         """Told of each step, applied or left out: its loss and the norm of its gradients, where nobody has read them
-        yet as tensors."""
+        yet as tensors; None for a norm that was not measured."""
+        self.ranks: StepAgreement | None = None
+        """Makes the windows of several ranks one; their gradients are averaged already."""
         self._courses: dict[Optimizer, Course] = {}
         self._loop: object | None = None
         self._is_last_batch = True  # outside a loop each batch is a window
@@ -161,12 +169,15 @@ class Stepper:
         Gradients that something else left in the parameters are dropped when a window begins; `frozen` keeps them out
         within one. `parameters` are those that the step is about, if not the ones in the optimizer's groups.
         """
-        if not 0 < weight < math.inf:
+        if not 0 < weight < math.inf and not (weight == 0 and self.ranks is not None):
             raise UserError(f"weight must be the number of samples that the loss is the mean of, not {weight}")
+        if self.ranks is not None and self.ranks.is_borrowed:
+            weight = 0.0
         course = self._course(optimizer)
         window, course.window = course.window, None  # lost if this fails: its gradients would be half a batch's
         if window is None:
-            window = Window(list(_stepped_by(optimizer) if parameters is None else parameters), weight)
+            first_weight = weight if self.ranks is None else self.ranks.reference_weight
+            window = Window(_stepped_by(optimizer) if parameters is None else list(parameters), first_weight)
             window.drop_gradients()
         window.add(loss, weight, 1.0 if course.loss_scale is None else course.loss_scale.value)
         course.window = window
@@ -230,14 +241,20 @@ class Stepper:
         """Apply the window's step, or leave it out."""
         course.window = None
         course.num_steps += 1
-        loss, norm = window.loss, self._mean_gradients(window)
+        if self.ranks is not None:
+            self.ranks.reduce(window, 1.0 if course.loss_scale is None else course.loss_scale.value)
+        loss = window.loss
         assert loss is not None  # a window begins with one
-        if self._may_stay_unread(course.optimizer, norm.device):
-            loss, norm = course.step_unread(loss, norm)
+        gradients = self._mean_gradients(window)
+        norm = self._clip(window, gradients)
+        if self._may_stay_unread(course.optimizer, loss.device):
+            loss, norm = course.step_unread(loss, gradient_norm(gradients) if norm is None else norm)
             is_applied = True  # if not, the next check ends the run
         else:
-            loss, norm = loss.item(), norm.item()
-            is_applied = math.isfinite(loss) and math.isfinite(norm)
+            if norm is None:
+                norm = self._measured(gradients, course.num_steps)
+            loss, norm = loss.item(), None if norm is None else float(norm)
+            is_applied = math.isfinite(loss) and (norm is None or math.isfinite(norm))
             if is_applied:
                 course.optimizer.step()
         window.drop_gradients()
@@ -246,14 +263,20 @@ class Stepper:
         if is_applied:
             course.advance()
         else:
-            self._leave_out(course, float(loss), float(norm))
+            self._leave_out(course, float(loss), math.nan if norm is None else float(norm))
         return is_applied
 
-    def _mean_gradients(self, window: Window) -> Tensor:
-        """Make the window's gradients those of its mean loss, clipped; their norm before that."""
+    def _mean_gradients(self, window: Window) -> list[Tensor]:
+        """The window's gradients, made those of its mean loss."""
         gradients = gradients_of(window.parameters)
         if gradients and window.divisor != 1:
             torch._foreach_div_(gradients, window.divisor)  # pyright: ignore[reportPrivateImportUsage]
+        return gradients
+
+    def _clip(self, window: Window, gradients: list[Tensor]) -> Tensor | None:
+        """The norm of the gradients before they were clipped; None where nothing is clipped."""
+        if self.max_value is None and self.max_norm is None:
+            return None
         norm = total = gradient_norm(gradients)
         if self.max_value is not None:
             clip_grad_value_(window.parameters, self.max_value)  # infinities are then finite, so `norm` stays
@@ -262,6 +285,11 @@ class Stepper:
             clip_grads_with_norm_(window.parameters, self.max_norm, total)
         return norm
 
+    def _measured(self, gradients: list[Tensor], step: int) -> Tensor | float | None:
+        """The norm of the gradients, where it is this step's turn or they are not finite; else None."""
+        is_due = self.norm_every_n_steps == 1 or step % self.norm_every_n_steps == 1
+        return finite_norm(gradients) if is_due or not are_finite(gradients) else None
+
     def _may_stay_unread(self, optimizer: Optimizer, device: torch.device) -> bool:
         """Whether the device can leave out a bad step by itself, so that nobody needs to wait for its values."""
         return (
@@ -269,7 +297,7 @@ class Stepper:
             and self.max_skipped_steps == 0
             and self.precision != "fp16"
             and getattr(optimizer, "_step_supports_amp_scaling", False)  # it reads `found_inf`
-            and bool(optimizer.defaults.get("fused"))  # the way torch's own do
+            and all(group.get("fused") for group in optimizer.param_groups)  # the way torch's own do
         )
 
     def _leave_out(self, course: Course, loss: float, norm: float) -> None:
@@ -290,8 +318,8 @@ class Stepper:
         return f"{what} at step {step}{of}" + (f" ({self.where})" if self.where else "")
 
 
-def _stepped_by(optimizer: Optimizer) -> Iterator[Tensor]:
-    return (parameter for group in optimizer.param_groups for parameter in group["params"])
+def _stepped_by(optimizer: Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def _with_last(batches: Iterable[BatchT]) -> Iterator[tuple[BatchT, bool]]:

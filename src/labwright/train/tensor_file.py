@@ -1,16 +1,19 @@
 """The safetensors file format: 8 bytes of header length, a JSON header, the tensors' bytes.
 
 Reading is safetensors' own. Writing is done here: its `save` refuses tensors that share memory and copies everything
-twice, and a checkpoint is written at every epoch.
+twice, and a checkpoint is written at every epoch, by a thread that has a copy of the state and makes no other.
 """
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
+
+from .host_memory import HostCopy, HostMemory
 
 _NAMES = {
     torch.float64: "F64",
@@ -31,23 +34,71 @@ _NAMES = {
 }
 
 
+PIECE_SIZE = 2**22
+"""Bytes that are written, and hashed, at once: what was hashed is still in the processor's cache."""
+
+
+class TensorFile:
+    """The content of a safetensors file, in pieces; equal tensors and metadata give equal bytes.
+
+    Until it is written the tensors must stay as they are: `copied_to` makes one that is independent of them.
+    """
+
+    def __init__(self, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+        header: dict[str, Any] = {"__metadata__": metadata}
+        self._parts: list[tuple[int, Tensor]] = []
+        """Where each tensor begins, after the header."""
+        self.num_bytes = 0
+        """Of all tensors."""
+        # Widest types first, so that every tensor starts at a multiple of its own element size.
+        for name, tensor in sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0])):
+            if tensor.dtype not in _NAMES:
+                raise TypeError(f"{name}: tensors of type {tensor.dtype} cannot be saved")
+            start, end = self.num_bytes, self.num_bytes + tensor.numel() * tensor.element_size()
+            header[name] = {"dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
+            self._parts.append((start, tensor.detach()))
+            self.num_bytes = end
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)
+        self._header = len(text).to_bytes(8, "little") + text
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        yield self._header
+        for _, tensor in self._parts:
+            # Not reshape(-1): it leaves a lone element with whatever stride it had, and `view` refuses that.
+            flat = tensor.cpu().contiguous().as_strided((tensor.numel(),), (1,))
+            yield from _pieces(flat.view(torch.uint8))
+
+    def reserve_in(self, memory: HostMemory) -> None:
+        """Get `memory` ready for that."""
+        memory.reserve(self.num_bytes, pinned=any(tensor.is_cuda for _, tensor in self._parts))
+
+    def copied_to(self, memory: HostMemory) -> "CopiedFile":
+        """The same content, in `memory`."""
+        return CopiedFile(self._header, memory.copy(self._parts, self.num_bytes))
+
+
+class CopiedFile:
+    """The content of a safetensors file whose tensors' bytes lie together in host memory."""
+
+    def __init__(self, header: bytes, content: HostCopy) -> None:
+        self._header = header
+        self._content = content
+
+    def __iter__(self) -> Iterator[bytes | memoryview]:
+        yield self._header
+        yield from _pieces(self._content.when_complete())
+
+
+def _pieces(content: Tensor) -> Iterator[memoryview]:
+    view = content.numpy().data
+    for start in range(0, len(view), PIECE_SIZE):
+        yield view[start : start + PIECE_SIZE]
+
+
 def encode(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
     """The bytes of a safetensors file; equal tensors and metadata give equal bytes."""
-    header: dict[str, Any] = {"__metadata__": metadata}
-    parts: list[Any] = []
-    end = 0
-    # Widest types first, so that every tensor starts at a multiple of its own element size.
-    for name, tensor in sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0])):
-        if tensor.dtype not in _NAMES:
-            raise TypeError(f"{name}: tensors of type {tensor.dtype} cannot be saved")
-        start, end = end, end + tensor.numel() * tensor.element_size()
-        header[name] = {"dtype": _NAMES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
-        # Not reshape(-1): it leaves a lone element with whatever stride it had, and `view` refuses that.
-        flat = tensor.detach().cpu().contiguous().as_strided((tensor.numel(),), (1,))
-        parts.append(flat.view(torch.uint8).numpy().data)
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    return b"".join([len(text).to_bytes(8, "little"), text, *parts])
+    return b"".join(TensorFile(tensors, metadata))
 
 
 def decode(data: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from labwright.args.wording import listed
 
-from .checkpoint import CheckpointError, first_line, flatten_state, read_file, read_state
+from .checkpoint import CheckpointError, completed, first_line, flatten_state, read_file, read_state
 from .tensor_file import decode, looks_like_safetensors
 
 WRAPPERS = ("model", "state_dict", "model_state_dict")
@@ -24,9 +24,14 @@ _MOST = 5
 def model_bytes(model: nn.Module) -> bytes:
     """The model's weights as a safetensors file, for `safetensors.torch.load_file` and `load_state_dict`.
 
-    Tied weights stand there under each of their names, since `load_state_dict` asks for all of them.
+    Tied weights stand there under each of their names, since `load_state_dict` asks for all of them. Where ranks share
+    the weights, all must call it, and rank 0 gets the file.
     """
     state = model.state_dict()
+    if any(hasattr(value, "full_tensor") for value in state.values()):
+        from .distributed.sharded import gathered
+
+        state = gathered(state)
     seen: set[int] = set()
     for name, value in state.items():
         if isinstance(value, Tensor):
@@ -87,12 +92,13 @@ def _from_safetensors(path: Path, content: bytes) -> Any:
     if "labwright" not in metadata:
         return tensors
     state = read_state(tensors, metadata, where=f"{path}: ")
-    part = state.get("model") if isinstance(state, dict) else state
+    part = completed(state.get("model") if isinstance(state, dict) else state, metadata, path)
     if not isinstance(part, dict):
         return state
     if state.get("returns_average"):  # what the run validates and returns is the average
         averages = state["stepper"]["optimizers"][0]["ema"]["averages"]
         averages = {name: average for name, average in averages.items() if name in part}  # not of what is never saved
+        averages = completed(averages, metadata, path)
         part |= averages | _tied(part, averages)
     return part
 
@@ -140,7 +146,9 @@ def _tied(expected: Mapping[str, Any], weights: Mapping[str, Any]) -> dict[str, 
 
 
 def _identity(tensor: Tensor) -> tuple[Any, ...]:
-    return tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride()
+    local = getattr(tensor, "to_local", None)
+    own = tensor if local is None else local()  # this rank's part of it
+    return own.untyped_storage().data_ptr(), own.storage_offset(), tensor.shape, tensor.stride()
 
 
 def _differences(expected: Mapping[str, Any], weights: Mapping[str, Any]) -> list[str]:

@@ -25,6 +25,7 @@ class Window:
 
     parameters: list[Tensor]
     first_weight: float
+    """On several ranks a weight that all know, in place of the first one's."""
     num_batches: int = 0
     loss: Tensor | None = None
     """The sum of the losses."""

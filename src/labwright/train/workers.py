@@ -45,6 +45,18 @@ _CAUSES = {
 }
 
 
+def usual_num_workers() -> int:
+    """How many workers suit this machine: its processors but one, at most 8, divided among the ranks on it.
+
+    0 where processes are not forked: there a script must be written for it, and the dataset be one that travels.
+    """
+    start_method = multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
+    if start_method != "fork":
+        return 0
+    num_processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(0, min(8, num_processors // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) - 1))
+
+
 class Workers:
     """Worker processes that call `fetch`, started at once; `dataset` is what errors call the dataset."""
 

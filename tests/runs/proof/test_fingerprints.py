@@ -170,7 +170,7 @@ def test_a_step_that_does_not_exist_is_an_index_error() -> None:
         ({"randomness": 1}, ("randomness",)),
         ({"loss": 9.0}, ("weights",)),
         ({"norm": 9.0}, ("weights",)),
-        ({"norm": math.nan}, ("weights",)),
+        ({"loss": math.nan}, ("weights",)),
         ({"norm": 9.0, "order": 1, "randomness": 1}, ("data order", "randomness", "weights")),
     ],
 )
@@ -179,6 +179,11 @@ def test_the_first_difference_is_found_with_what_differs_there(
 ) -> None:
     a, b = Fingerprints(encode(steps(40))), changed(steps(40), 13, **values)
     assert first_difference(a, b) == Difference(step=13, epoch=2, step_of_epoch=3, components=components)
+
+
+def test_norms_that_one_run_did_not_measure_make_no_difference() -> None:
+    unmeasured = [row._replace(norm=math.nan) for row in steps(40)]
+    assert first_difference(Fingerprints(encode(steps(40))), Fingerprints(encode(unmeasured))) is None
 
 
 @given(st.lists(fingerprints.filter(lambda row: row.epoch > 0), max_size=4))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .history import plot_history as plot_history
     from .image_grid import plot_image_grid as plot_image_grid
     from .image_rows import plot_image_rows as plot_image_rows
+    from .learning_rates import plot_learning_rates as plot_learning_rates
     from .neighbours import plot_neighbours as plot_neighbours
     from .overlay import plot_overlay as plot_overlay
     from .predictions import choose_mistakes as choose_mistakes
@@ -34,6 +35,7 @@ else:
             "plot_history": ".history",
             "plot_image_grid": ".image_grid",
             "plot_image_rows": ".image_rows",
+            "plot_learning_rates": ".learning_rates",
             "plot_mistakes": ".predictions",
             "plot_neighbours": ".neighbours",
             "plot_overlay": ".overlay",

@@ -139,11 +139,14 @@ def picture(
         # A class name in a script that the font lacks is drawn as boxes; nobody can act on a warning per glyph.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = Figure(figsize=(width, height), dpi=DPI)
-        FigureCanvasAgg(figure)
+        canvas = FigureCanvasAgg(figure)
         _add_header(figure, title, subtitle, legend)
         yield figure
-        buffer = BytesIO()
-        figure.savefig(buffer, format=path.suffix.lstrip(".") or "png")
+        buffer, kind = BytesIO(), path.suffix.lstrip(".") or "png"
+        if kind == "png":
+            canvas.print_png(buffer)  # `savefig` would draw everything once more, to lay it out
+        else:
+            figure.savefig(buffer, format=kind)
     write_durably(path, buffer.getvalue())
 
 

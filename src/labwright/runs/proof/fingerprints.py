@@ -4,6 +4,7 @@ The first line of the file says what it is; a row of 20 bytes for each step foll
 """
 
 import os
+import math
 import sys
 from array import array
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ FILE_NAME = "fingerprints.bin"
 HEADER = b"labwright fingerprints 1: epoch uint32, order uint32, randomness uint32, loss float32, norm float32\n"
 ROW_SIZE = 20
 _KINDS = ("I", "I", "I", "f", "f")
-RANDOMNESS_EVERY = 16
+LOOK_EVERY = 16
 """At step 1, 17, ...; it costs as much as all the rest of a fingerprint."""
 _NUM_COLUMNS = len(_KINDS)
 _CHUNK_SIZE = 4096 * ROW_SIZE
@@ -41,7 +42,7 @@ class Fingerprint(NamedTuple):
     """CRC-32 of where the random number generators stood after it; 0: nobody looked."""
     loss: float
     norm: float
-    """That of the gradients, which with the loss stands for the weights."""
+    """That of the gradients, which with the loss stands for the weights; NaN: nobody measured it."""
 
 
 class FingerprintLog:
@@ -234,7 +235,7 @@ def _components(a: Fingerprint, b: Fingerprint) -> set[Component]:
     differs: dict[Component, bool] = {
         "data order": (a.epoch, a.order) != (b.epoch, b.order),
         "randomness": a.randomness != b.randomness,
-        "weights": not (_is_same(a.loss, b.loss) and _is_same(a.norm, b.norm)),
+        "weights": not (_is_same(a.loss, b.loss) and (_is_same(a.norm, b.norm) or _is_unmeasured(a, b))),
     }
     return {component for component, is_different in differs.items() if is_different}
 
@@ -243,6 +244,10 @@ def _randomness_differs(a: Fingerprints, b: Fingerprints, steps: range) -> bool:
     """Whether it does at the first of these steps at which somebody looked in both runs."""
     looked = (step for step in steps if a[step].randomness and b[step].randomness)
     return any(a[step].randomness != b[step].randomness for step in islice(looked, 1))
+
+
+def _is_unmeasured(a: Fingerprint, b: Fingerprint) -> bool:
+    return math.isnan(a.norm) or math.isnan(b.norm)
 
 
 def _is_same(a: float, b: float) -> bool:

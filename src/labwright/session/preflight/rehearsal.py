@@ -14,6 +14,7 @@ import numpy as np
 
 from labwright.args import ExperimentArgs
 from labwright.runs import RunDirectory, disk_errors
+from labwright.runs.durable import write_payload
 from labwright.runs.proof.state_files import compare_states
 from labwright.runs.terminal import Terminal
 from labwright.train.loop import TrainLoop
@@ -117,11 +118,8 @@ def save_state(experiment: "BareExperiment[ExperimentArgs]", path: Path, **other
         TypeError: something in it has no form in a checkpoint.
     """
     content = experiment.encode_state({**experiment.state_dict(), **others})
-    with disk_errors(path), path.open("wb") as file:  # `write_durably` would wait for the disk: this is read once
-        if callable(content):
-            content(file)
-        else:
-            file.write(content)
+    with disk_errors(path), path.open("w+b") as file:  # `write_durably` would wait for the disk: this is read once
+        write_payload(file, content)
     return path
 
 

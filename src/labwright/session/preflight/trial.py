@@ -43,7 +43,7 @@ def take_steps(
     keep_batches: bool = False,
 ) -> Steps:
     """Train on the first batches of a set, as that epoch would: `num_steps`, or as many as begin within `seconds`."""
-    loader = _begin_pass(experiment, name, epoch)
+    loader = begin_pass(experiment, name, epoch)
     experiment.model.train()
     if hasattr(loader, "set_epoch"):
         loader.set_epoch(epoch)
@@ -53,7 +53,7 @@ def take_steps(
         for number, batch in enumerate(batches, start=1):
             if keep_batches:
                 steps.batches.append({key: _kept(value) for key, value in batch.items()})
-            steps.losses += _train_on(experiment, batch)
+            steps.losses += train_on(experiment, batch)
             if experiment.stepper.closes_window:
                 counted.append((number, time.perf_counter()))
                 if len(steps.losses) == num_steps or time.perf_counter() - started > seconds:
@@ -63,7 +63,7 @@ def take_steps(
     return steps
 
 
-def _train_on(experiment: "Experiment[ExperimentArgs]", batch: Any) -> list[float]:
+def train_on(experiment: "Experiment[ExperimentArgs]", batch: Any) -> list[float]:
     """The batch's loss, if it closes a step."""
     experiment.batch_metrics = {}
     experiment.batch = experiment.prepare_batch(batch, training=True)
@@ -88,7 +88,7 @@ class Evaluated(NamedTuple):
 
 def evaluate_batches(experiment: "Experiment[ExperimentArgs]", name: str, num_batches: int) -> Evaluated:
     """The metrics of the first batches of a set."""
-    loader, meter, seconds = _begin_pass(experiment, name, 1), experiment.new_meter(), 0.0
+    loader, meter, seconds = begin_pass(experiment, name, 1), experiment.new_meter(), 0.0
     with torch.inference_mode(), experiment.averaged_model():
         experiment.model.eval()
         started = time.perf_counter()
@@ -102,7 +102,7 @@ def evaluate_batches(experiment: "Experiment[ExperimentArgs]", name: str, num_ba
     return Evaluated(meter.compute(), seconds)
 
 
-def _begin_pass(experiment: "Experiment[ExperimentArgs]", name: str, epoch: int) -> Any:
+def begin_pass(experiment: "Experiment[ExperimentArgs]", name: str, epoch: int) -> Any:
     """The loader of a set, with everything set as a pass over it in that epoch has it."""
     experiment.seed_everything(derive_seed(experiment.args.seed, "pass", epoch, name))
     experiment.epoch = experiment.position.epoch = epoch

@@ -1,0 +1,170 @@
+"""From the start of the process to the first step: what it takes (`--profile_startup`), and what it need not take."""
+
+import gc
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from labwright.loop import Hook
+
+if TYPE_CHECKING:
+    from labwright.args import ExperimentArgs, RunOptions
+    from labwright.bare import BareExperiment
+
+BEFORE = "interpreter, arguments"
+IMPORTS = "imports"
+DATA = "data"
+OVERLAP = "overlap check"
+MODEL = "model, loaders"
+PARTS = "optimizer, other parts"
+PREFLIGHT = "preflight, trackers"
+RUN_DIRECTORY = "run directory"
+FIRST_BATCH = "first batch"
+FIRST_STEP = "first step"
+"""The parts, in the order of their ends."""
+
+
+class Spent(NamedTuple):
+    """What a part took."""
+
+    cpu_seconds: float
+    """Of all threads, and of child processes that have ended."""
+    wall_seconds: float
+
+
+class Startup:
+    """The time to the first step and its parts: `mark` says that a part has just ended.
+
+    The clock starts where the process did if `of_process`, else now.
+    """
+
+    def __init__(self, *, of_process: bool = False) -> None:
+        self.parts: dict[str, Spent] = {}
+        cpu, wall = _now()
+        self._last = (0.0, wall - _age_of_process()) if of_process else (cpu, wall)
+
+    def mark(self, part: str) -> None:
+        """What has passed since the last mark was `part`'s."""
+        (cpu_before, wall_before), self._last = self._last, _now()
+        cpu, wall = self._last
+        spent = self.parts.get(part, Spent(0.0, 0.0))
+        self.parts[part] = Spent(spent.cpu_seconds + cpu - cpu_before, spent.wall_seconds + wall - wall_before)
+
+    @property
+    def in_all(self) -> Spent:
+        """What all parts took together."""
+        spent = self.parts.values()
+        return Spent(sum(each.cpu_seconds for each in spent), sum(each.wall_seconds for each in spent))
+
+    def to_json(self) -> dict[str, Any]:
+        """As run.json keeps it."""
+        rounded = {name: _rounded(spent) for name, spent in self.parts.items()}
+        return {**_rounded(self.in_all), "parts": rounded}
+
+    def lines(self) -> list[str]:
+        """A table."""
+        rows = [("start-up", "CPU s", "wall s")]
+        for name, spent in {**self.parts, "in all": self.in_all}.items():
+            rows.append((f"  {name}", f"{spent.cpu_seconds:.3f}", f"{spent.wall_seconds:.3f}"))
+        return [f"{name:<26}{cpu:>8}{wall:>8}" for name, cpu, wall in rows]
+
+
+def begin_startup(experiment: "BareExperiment[ExperimentArgs]", options: "RunOptions", startup: Startup | None) -> None:
+    """Listen to what follows, if `--profile_startup` asks for it; `startup` has what was before."""
+    experiment.startup = None
+    if options.profile_startup and experiment.world.is_main:
+        experiment.startup = startup or Startup()
+        mark(experiment, IMPORTS)
+
+
+def await_first_step(experiment: "BareExperiment[ExperimentArgs]") -> None:
+    """All is ready; where somebody listens, say at the first step what it took to get there."""
+    mark(experiment, RUN_DIRECTORY)
+    if experiment.startup is not None:
+        experiment.hooks = [*experiment.hooks, FirstStep()]
+
+
+def mark(experiment: "BareExperiment[ExperimentArgs]", part: str) -> None:
+    """A part of the start of `experiment` has ended; nothing where nobody asked what the start takes."""
+    if experiment.startup is not None:
+        experiment.startup.mark(part)
+
+
+class FirstStep(Hook["BareExperiment[Any]"]):
+    """Says what the start took, once the first training batch has been worked on."""
+
+    def on_batch_start(self, loop: "BareExperiment[Any]") -> None:
+        if loop.is_training:
+            mark(loop, FIRST_BATCH)
+
+    def on_batch_end(self, loop: "BareExperiment[Any]") -> None:
+        if loop.startup is not None and loop.is_training:
+            _wait_for_device(loop)
+            mark(loop, FIRST_STEP)
+            report(loop)
+
+
+def report(experiment: "BareExperiment[ExperimentArgs]") -> None:
+    """Show the parts that have been marked, keep them in run.json, and listen no more."""
+    startup, experiment.startup = experiment.startup, None
+    if startup is not None:
+        for line in startup.lines():
+            experiment.recorder.terminal.line(line)
+        experiment.recorder.record.update(startup=startup.to_json())
+
+
+@contextmanager
+def collector_at_rest() -> Iterator[None]:
+    """A block that imports much and ends the process: the garbage collector does not go through what was imported.
+
+    `leave_out_imports` is to be called within, when the imports are done. After a good end what the block has left is
+    finalized here, and the rest goes with the process.
+    """
+    gc.disable()
+    try:
+        yield
+    except BaseException:
+        gc.unfreeze()
+        raise
+    else:
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
+    finally:
+        gc.enable()
+
+
+def leave_out_imports() -> None:
+    """Within such a block the collector is on from now, and looks at new objects only."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
+
+
+def _wait_for_device(experiment: "BareExperiment[Any]") -> None:
+    device = getattr(experiment, "device", None)
+    if device is not None and device.type != "cpu":
+        import torch
+
+        torch.accelerator.synchronize()
+
+
+def _rounded(spent: Spent) -> dict[str, float]:
+    return {name: round(seconds, 4) for name, seconds in spent._asdict().items()}
+
+
+def _now() -> tuple[float, float]:
+    of_children = os.times()[2:4]
+    return time.process_time() + sum(of_children), time.perf_counter()
+
+
+def _age_of_process() -> float:
+    """Seconds since the process began, where Linux says so; else what it has computed."""
+    try:
+        began = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - began
+    except (OSError, AttributeError, ValueError, IndexError):
+        return time.process_time()

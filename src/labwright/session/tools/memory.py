@@ -1,0 +1,112 @@
+"""How much memory training takes, how much there is, and a fence that refuses more before the system kills."""
+
+import os
+import re
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import torch
+
+from labwright.args import UserError
+from labwright.train import peak_memory_bytes
+
+_SHARE = 0.9
+"""Of what is free: a run needs some for what it does besides training."""
+_STATUS, _MEMORY = Path("/proc/self/status"), Path("/proc/meminfo")
+_GROUPS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory"))
+_LIMITS = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
+_REFUSALS = re.compile(r"can't allocate memory|not enough memory|out of memory|Cannot allocate memory", re.IGNORECASE)
+
+
+class Peak:
+    """The most memory that is used from the last `restart` on: of the accelerator, or of the process on a CPU."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def restart(self) -> None:
+        """Forget what was used before, where the system can: elsewhere the peak never falls."""
+        if self._device.type != "cpu":
+            torch.accelerator.reset_peak_memory_stats()
+            return
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")
+
+    def read(self) -> int | None:
+        """In bytes; None where nobody counts it."""
+        if self._device.type == "cpu" and _STATUS.is_file():
+            return _kilobytes(_STATUS, "VmHWM")
+        return peak_memory_bytes(self._device)
+
+
+def memory_limit(device: torch.device) -> int:
+    """What training may use on `device`: 90 % of what is free now and what this process has already.
+
+    Raises:
+        UserError: on this system nobody says how much is free.
+    """
+    if device.type != "cpu":
+        free, _ = torch.accelerator.get_memory_info()
+        return int(_SHARE * (free + torch.accelerator.memory_reserved()))
+    free = _free()
+    if free is None:
+        raise UserError("this system does not say how much memory is free; give --memory_limit, such as 8GB")
+    return int(_SHARE * (free + (_kilobytes(_STATUS, "VmRSS") if _STATUS.is_file() else 0)))
+
+
+@contextmanager
+def fenced(device: torch.device, limit: int) -> Generator[None]:
+    """A block in which what would take more than `limit` bytes is refused, as an error that `is_refusal` knows.
+
+    On a CPU the fence is the system's limit of a process's data, which holds what is asked for and not yet used, too.
+    """
+    if device.type == "cuda":
+        total = torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, limit / total))
+        try:
+            yield
+        finally:
+            torch.cuda.set_per_process_memory_fraction(1.0)
+    elif device.type == "cpu" and sys.platform == "linux":
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        room = max(0, limit - _kilobytes(_STATUS, "VmRSS"))
+        wanted = _kilobytes(_STATUS, "VmData") + room
+        most = min([each for each in (soft, hard, wanted) if each != resource.RLIM_INFINITY])
+        resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+    else:
+        yield
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether an error says that there was no memory."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and _REFUSALS.search(str(error)) is not None
+
+
+def _free() -> int | None:
+    """What a process may still take: of the machine, and of the container around it."""
+    found: list[int] = []
+    if _MEMORY.is_file():
+        found.append(_kilobytes(_MEMORY, "MemAvailable"))
+    elif "SC_AVPHYS_PAGES" in os.sysconf_names:
+        found.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for folder in _GROUPS:
+        for most, used in _LIMITS:
+            with suppress(OSError, ValueError):  # "max" is no number
+                found.append(int((folder / most).read_text()) - int((folder / used).read_text()))
+    return min(found, default=None)
+
+
+def _kilobytes(path: Path, name: str) -> int:
+    """A line `name: 123 kB` of a file of the system, in bytes."""
+    match = re.search(rf"^{name}:\s+(\d+) kB$", path.read_text(), flags=re.MULTILINE)
+    return 0 if match is None else int(match[1]) * 1024

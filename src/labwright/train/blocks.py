@@ -1,0 +1,41 @@
+"""Several batches made at once and cut apart, where samples lie in tensors: it takes half the time of one by one."""
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from .batch import Batch, PlacedBatch
+
+_BLOCK_BYTES = 2**20
+"""Larger ones would not stay in a processor's cache until they are used."""
+_MOST_BATCHES = 64
+_ALIGNMENT = 64
+"""Bytes at which torch lets its own tensors begin; sums of others may come out differently in the last digit."""
+
+
+def batches_in_block(sample: Batch, batch_size: int) -> int:
+    """How many batches of samples like this one, a batch of one, are best made at once."""
+    sizes = [value.nbytes for value in sample.values() if isinstance(value, Tensor)]
+    if any(size * batch_size % _ALIGNMENT for size in sizes):
+        return 1
+    return max(1, min(_MOST_BATCHES, _BLOCK_BYTES // (sum(sizes) * batch_size)))
+
+
+def cut(block: Batch, batch_size: int) -> Iterator[Batch]:
+    """The batches of a block, each tensor a part of its own of the block's; the last may be shorter."""
+    if len(block["index"]) <= batch_size:
+        yield block
+        return
+    if isinstance(block, PlacedBatch):
+        placed = {**block, "index": block.placed_index}
+        indices = block["index"].unsafe_split(batch_size)
+        yield from map(PlacedBatch, cut(placed, batch_size), indices)
+        return
+    starts = range(0, len(block["index"]), batch_size)
+    # Not `split`: its parts know that they are parts, and a model could not write over its input.
+    columns = [
+        value.unsafe_split(batch_size) if isinstance(value, Tensor) else [value[i : i + batch_size] for i in starts]
+        for value in block.values()
+    ]
+    for values in zip(*columns, strict=True):
+        yield dict(zip(block, values, strict=True))

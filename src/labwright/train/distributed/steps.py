@@ -1,0 +1,65 @@
+"""What the ranks agree on at each optimizer step, in one small exchange."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from labwright.args.errors import UserError
+
+from ..windows import Window
+from .group import Group
+
+_NO_WISHES: Sequence[float] = ()
+
+
+class StepAgreement:
+    """Makes the window of this rank that of all: its weight and its loss, and whether anybody wants to stop.
+
+    The gradients are already the mean of those of the ranks. Each rank has weighted its own relative to
+    `reference_weight`, which is the same on all; so the mean weight of the ranks is what divides them.
+    """
+
+    def __init__(self, group: Group, reference_weight: float) -> None:
+        self.reference_weight = reference_weight
+        self.wishes: Callable[[], Sequence[float]] = lambda: _NO_WISHES
+        """What this rank asks for, as numbers that add up."""
+        self.heard: Callable[[Sequence[float]], None] = lambda sums: None
+        """Told of the sums over all ranks."""
+        self.loss: Tensor | float = 0.0
+        """The mean loss of the last window, of all ranks."""
+        self.is_borrowed = False
+        """Whether the batch in hand counts nothing: this rank has none of its own."""
+        self.was_called = False
+        """Whether the loss of the step in hand was computed for all ranks."""
+        self._has_stepped = False
+        self._group = group
+
+    def reduce(self, window: Window, loss_scale: float) -> None:
+        """Give the window the divisor and the loss of all ranks."""
+        if not self.was_called:
+            raise UserError("several ranks: train_batch must compute its loss by self.parallel(self.compute_loss, batch)")
+        self.was_called, self._has_stepped = False, True
+        loss, size = window.loss, self._group.size
+        assert loss is not None
+        is_on_cpu = loss.device.type == "cpu"
+        wishes = self.wishes()
+        sums = self._group.sum([window.divisor, *wishes, *([loss.item()] if is_on_cpu else [])])
+        divisor = sums[0] / size
+        if is_on_cpu:
+            window.loss = torch.tensor(sums[-1] / size, dtype=torch.float64)
+        else:
+            self._group.sum_tensor(loss)
+            window.loss = loss / size
+        self.loss = window.loss * (loss_scale / divisor) if divisor else window.loss
+        window.divisor = divisor
+        self.heard(sums[1 : 1 + len(wishes)])
+
+    def require_step(self, title: str) -> None:
+        """Raise a UserError if the step in hand was none of the stepper's: then the ranks drift apart."""
+        if not self._has_stepped:
+            raise UserError(
+                f"several ranks: {title}.train_batch takes its steps itself; compute the loss by self.parallel, step by "
+                "self.backward and self.step, or start it without torchrun"
+            )
+        self._has_stepped = False

@@ -1,0 +1,164 @@
+"""What the tests of several ranks run: `python ranks_lab.py FOLDER STORY`, by itself or under torchrun.
+
+Digits in double precision, in sets of prime sizes, with samples that stop a rank, and what became of it as JSON.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field
+
+from labwright import Experiment, ExperimentArgs, MachineConfig, RunOptions, UserError
+from labwright.datasets import DigitsDataArgs, limit
+from labwright.loop import Hook
+from labwright.models import MLPArgs
+from labwright.optimizers import AdamArgs
+from labwright.train import NonFiniteLoss
+
+NUM_TRAIN, NUM_TEST = 299, 127
+
+
+class DoubleArgs(ExperimentArgs):
+    """Digits in double precision."""
+
+    epochs: int = 2
+    batch_size: int = 33
+    model: MLPArgs = Field(default=MLPArgs(hidden_sizes=[16]), description="The model.")
+    dataset: DigitsDataArgs = Field(default=DigitsDataArgs(), description="The data.")
+    optimizer: AdamArgs = Field(default=AdamArgs(learning_rate=0.01), description="What updates the weights.")
+
+    def build(self, machine: MachineConfig) -> "Double":
+        return Double(self, machine)
+
+
+class Double(Experiment[DoubleArgs]):
+    """`at_step` is called at the end of each training batch, on every rank."""
+
+    at_step: Callable[["Double"], None] | None = None
+
+    def build_datasets(self) -> Any:
+        splits = super().build_datasets()
+        test = {"test": limit(splits.test["test"], NUM_TEST)}
+        return replace(splits, train={"train": limit(splits.train["train"], NUM_TRAIN)}, test=test)
+
+    def build_model(self) -> Any:
+        return super().build_model().double()
+
+    def prepare_batch(self, batch: Any, *, training: bool) -> Any:
+        batch = super().prepare_batch(batch, training=training)
+        batch["input"] = batch["input"].double()
+        if training:  # drawn anew in each batch, and otherwise on each rank
+            batch["noise"] = torch.rand(())
+        return batch
+
+    def build_hooks(self) -> list[Hook[Any]]:
+        return [] if self.at_step is None else [_AtStep(self.at_step)]
+
+
+class OfItsOwn(Double):
+    """Takes its steps as one does alone."""
+
+    def train_batch(self, batch: Any) -> Any:
+        loss = self.compute_loss(batch)
+        self.backward(loss)
+        self.step()
+        return loss.detach()
+
+
+class NotFinite(Double):
+    """One sample of the last rank has no loss."""
+
+    def compute_loss(self, batch: Any) -> Any:
+        loss = super().compute_loss(batch)
+        is_bad = self.model.training and self.world.rank == self.world.size - 1 and self.position.step == 3
+        return loss._replace(value=loss.value * float("nan")) if is_bad else loss
+
+
+class _AtStep(Hook[Any]):
+    def __init__(self, act: Callable[[Double], None]) -> None:
+        self._act = act
+
+    def on_batch_end(self, loop: Any) -> None:
+        if loop.is_training:
+            self._act(loop)
+
+
+def run(folder: Path, kind: type[Double] = Double, at_step: Any = None, **changes: Any) -> dict[str, Any]:
+    """What a run came to, as this rank sees it."""
+    options = {name: changes.pop(name) for name in list(changes) if name in RunOptions.model_fields}
+    experiment = kind(DoubleArgs(**changes), MachineConfig(results_dir=folder, use_cuda=False))
+    experiment.at_step = at_step
+    result = experiment.run(RunOptions(snapshot=False, predictions="none", **options))
+    return {"run": str(result.run_dir), "steps": result.steps, "test": result.test, "val": result.val}
+
+
+def equal(folder: Path) -> list[Any]:
+    """A training with unequal shares, accumulation and clipping, and the test of given weights."""
+    trained = run(folder, accumulate_batches=3, gradient_clipping=0.5)
+    weights = Path(os.environ.get("LAB_WEIGHTS", trained["run"]))
+    return [trained, run(folder, mode="test", from_checkpoint=str(weights))]
+
+
+def killed(folder: Path) -> list[Any]:
+    """The last rank is killed in the second epoch; torchrun starts all anew."""
+
+    def die(loop: Double) -> None:
+        if loop.position.step == 13 and _is_last_rank() and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return [run(folder, at_step=die, checkpoint_every_n_steps=5)]
+
+
+def signalled(folder: Path) -> list[Any]:
+    """The last rank is asked to stop in the second epoch; torchrun starts all anew."""
+
+    def ask(loop: Double) -> None:
+        if loop.position.step == 13 and _is_last_rank() and os.environ["TORCHELASTIC_RESTART_COUNT"] == "0":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return [run(folder, at_step=ask)]
+
+
+def whole(folder: Path) -> list[Any]:
+    """The same training, never interrupted."""
+    return [run(folder)]
+
+
+def refused(folder: Path) -> list[Any]:
+    """What several ranks cannot do."""
+    told: list[Any] = []
+    for kind, changes in ((Double, {"batch_size": 1}), (OfItsOwn, {}), (NotFinite, {})):
+        try:
+            run(folder, kind, **changes)
+        except (UserError, NonFiniteLoss) as error:
+            told.append(str(error))
+    return told
+
+
+def stopped(folder: Path) -> list[Any]:
+    """A hook of one rank stops the run."""
+
+    def stop(loop: Double) -> None:
+        if loop.position.step == 4 and _is_last_rank():
+            loop.stop("experiment")
+
+    return [run(folder, at_step=stop)]
+
+
+def _is_last_rank() -> bool:
+    return os.environ.get("RANK", "0") == str(int(os.environ.get("WORLD_SIZE", "1")) - 1)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    place = Path(sys.argv[1])
+    found = {story: globals()[story](place / story) for story in sys.argv[2:]}
+    place.mkdir(parents=True, exist_ok=True)
+    (place / f"rank_{os.environ.get('RANK', '0')}.json").write_text(json.dumps(found))

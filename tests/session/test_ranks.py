@@ -1,0 +1,146 @@
+"""Several ranks by torchrun, on the CPU: they train what one process trains, stop together and come back."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from safetensors.torch import load_file
+
+from . import ranks_lab
+
+pytestmark = pytest.mark.slow
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run")
+_OF_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+
+
+class Job(NamedTuple):
+    """What a job left: the exit code, what was shown, and what each rank found out."""
+
+    code: int
+    shown: str
+    found: list[dict[str, Any]]
+
+
+def start(folder: Path, size: int, *stories: str, max_restarts: int = 0, weights: str | None = None) -> Job:
+    """The lab's stories on so many ranks; without torchrun where that is one."""
+    script = [str(Path(ranks_lab.__file__)), str(folder), *stories]
+    launcher = [*TORCHRUN, f"--nproc_per_node={size}", f"--max_restarts={max_restarts}", "--standalone"]
+    command = [sys.executable, *script] if size == 1 else [*launcher, *script]
+    environment = {name: value for name, value in os.environ.items() if name not in _OF_TORCHRUN}
+    environment |= {"OMP_NUM_THREADS": "1"} | ({} if weights is None else {"LAB_WEIGHTS": weights})
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    files = [folder / f"rank_{rank}.json" for rank in range(size)]
+    found = [json.loads(file.read_text()) for file in files if file.is_file()]
+    return Job(done.returncode, done.stdout + done.stderr, found)
+
+
+def weights_of(run: str) -> dict[str, Any]:
+    return load_file(Path(run) / "model.safetensors")
+
+
+def history_of(run: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (Path(run) / "history.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    job = start(tmp_path_factory.mktemp("alone"), 1, "equal")
+    assert job.code == 0, job.shown
+    return job
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory, alone: Job) -> Job:
+    weights = alone.found[0]["equal"][0]["run"]
+    job = start(tmp_path_factory.mktemp("two"), 2, "equal", "whole", "refused", "stopped", weights=weights)
+    assert job.code == 0, job.shown
+    return job
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory, alone: Job) -> Job:
+    weights = alone.found[0]["equal"][0]["run"]
+    job = start(tmp_path_factory.mktemp("three"), 3, "equal", weights=weights)
+    assert job.code == 0, job.shown
+    return job
+
+
+def test_weights_are_those_of_one_process(alone: Job, two: Job, three: Job) -> None:
+    """With unequal shares, a last batch that is too small for all, accumulation and clipping."""
+    expected = weights_of(alone.found[0]["equal"][0]["run"])
+    for job in (two, three):
+        weights = weights_of(job.found[0]["equal"][0]["run"])
+        assert weights.keys() == expected.keys()
+        assert all((weights[name] - expected[name]).abs().max() < 1e-6 for name in expected)
+
+
+def test_history_is_that_of_one_process(alone: Job, two: Job, three: Job) -> None:
+    expected = history_of(alone.found[0]["equal"][0]["run"])
+    for job in (two, three):
+        for row, row_alone in zip(history_of(job.found[0]["equal"][0]["run"]), expected, strict=True):
+            assert (row["epoch"], row["step"], row["split"]) == (
+                row_alone["epoch"],
+                row_alone["step"],
+                row_alone["split"],
+            )
+            assert row["metrics"]["loss"] == pytest.approx(row_alone["metrics"]["loss"], rel=1e-9)
+            assert row["metrics"]["accuracy"] == row_alone["metrics"]["accuracy"]
+
+
+def test_evaluation_of_a_prime_number_of_samples_counts_each_once(alone: Job, two: Job, three: Job) -> None:
+    expected = alone.found[0]["equal"][1]["test"]
+    for job in (two, three):
+        tested = job.found[0]["equal"][1]["test"]
+        assert tested["accuracy"] * ranks_lab.NUM_TEST == expected["accuracy"] * ranks_lab.NUM_TEST
+        assert tested["loss"] == pytest.approx(expected["loss"], rel=1e-9)
+
+
+def test_all_ranks_know_what_the_run_came_to_and_one_has_written_it(two: Job) -> None:
+    first, second = two.found
+    assert first == second
+    record = json.loads((Path(first["equal"][0]["run"]) / "run.json").read_text())
+    assert record["status"] == "finished"
+    assert record["chosen"]["ranks"] == {"world_size": 2, "strategy": "ddp"}
+    assert len(list(Path(first["whole"][0]["run"]).parent.iterdir())) == 1
+
+
+def test_what_ranks_cannot_do_is_refused_by_all_of_them_alike(two: Job) -> None:
+    few, of_its_own, not_finite = two.found[0]["refused"]
+    assert two.found[1]["refused"] == two.found[0]["refused"]
+    assert "--batch_size=1 is that of all 2 ranks together" in few
+    assert "self.parallel" in of_its_own
+    assert "the loss is nan at step 4" in not_finite
+
+
+def test_a_stop_of_one_rank_ends_all_after_the_same_step(two: Job) -> None:
+    assert [found["stopped"][0]["steps"] for found in two.found] == [5, 5]
+
+
+def test_a_run_whose_rank_was_killed_is_resumed_by_torchrun_and_ends_the_same(two: Job, tmp_path: Path) -> None:
+    job = start(tmp_path, 2, "killed", max_restarts=1)
+    assert job.code == 0, job.shown
+    run, never_stopped = job.found[0]["killed"][0]["run"], two.found[0]["whole"][0]["run"]
+    assert "failed: RankLost: rank 1 of 2 is gone: it was killed or crashed" in (Path(run) / "log.txt").read_text()
+    assert len(json.loads((Path(run) / "run.json").read_text())["resumes"]) == 1
+    assert history_of(run) == history_of(never_stopped)
+    expected = weights_of(never_stopped)
+    assert all(weights.equal(expected[name]) for name, weights in weights_of(run).items())
+
+
+def test_a_signal_to_one_rank_stops_all_after_the_same_step_and_one_process_goes_on(two: Job, tmp_path: Path) -> None:
+    job = start(tmp_path, 2, "signalled")
+    run = next(tmp_path.glob("signalled/double/*"))
+    assert job.code != 0
+    assert json.loads((run / "run.json").read_text())["status"] == "interrupted"
+    assert json.loads((run / "checkpoints" / "index.json").read_text())["last"]["step"] in (13, 14)
+    went_on = ranks_lab.run(tmp_path / "signalled", resume=str(run))
+    never_stopped = two.found[0]["whole"][0]["run"]
+    for row, expected in zip(history_of(str(run)), history_of(never_stopped), strict=True):
+        assert row["metrics"] == pytest.approx(expected["metrics"], rel=1e-9)
+    expected = weights_of(never_stopped)
+    assert all((weights - expected[name]).abs().max() < 1e-6 for name, weights in weights_of(went_on["run"]).items())
+    assert "goes on with 1 rank and had 2" in (run / "log.txt").read_text()
