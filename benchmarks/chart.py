@@ -11,9 +11,7 @@ GREY, PALE = "#8A8A8A", "#C9D6DF"
 PANEL_WIDTH, NAMES_WIDTH, ROW_HEIGHT = 2.1, 1.5, 0.25  # inches
 
 
-def draw_ratios(
-    ratios: Mapping[str, Mapping[str, float]], path: Path, *, ours: str, by_hand: str, setting: str
-) -> None:
+def draw_ratios(ratios: Mapping[str, Mapping[str, float]], path: Path, *, ours: str, by_hand: str) -> None:
     """Draws `ratios[workload][row]`, the cheapest row on average first.
 
     The row `ours` stands out, those whose names begin with `by_hand` are grey, and a line marks 1, the bare loop.
@@ -24,7 +22,7 @@ def draw_ratios(
     }
     rows = sorted(means, key=lambda row: means[row])
     highest = max(max(bars.values()) for bars in ratios.values())
-    note = f"CPU time of an epoch relative to the bare loop, lower is better · {setting}"
+    note = "CPU time of an epoch relative to the bare loop, lower is better"
     width, height = NAMES_WIDTH + PANEL_WIDTH * len(ratios), ROW_HEIGHT * len(rows) + 0.75
     with picture(path, "What an epoch costs", subtitle=note, width=width, height=height) as figure:
         for position, (workload, bars) in enumerate(ratios.items(), start=1):

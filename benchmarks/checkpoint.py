@@ -97,6 +97,7 @@ class Stateful(Experiment[StatefulArgs]):
     def _measure_others(self, tensors: dict[str, Tensor]) -> None:
         path = self.folder / "other"
         self._measure(SAFETENSORS, lambda: (safetensors.torch.save_file(tensors, path), sync(path)))
+        path.unlink()
         self._measure(TORCH, lambda: (torch.save(tensors, path), sync(path)))
         path.unlink()
 

@@ -9,7 +9,7 @@ becomes slower meanwhile does not count.
 `extras`: runs of three epochs with 1 and 20 metrics, 0 and 50 hooks, parts of labwright on and off, in turns of
 shuffled order so that a busy machine slows all alike; medians of the rounds, and of the ratios to the plain run of the
 same round. A step's cost is that of a pass over the training set divided by its steps, what happens at the end of the
-pass included; the first epoch does not count. Prints Markdown tables and exits 1 where a limit is passed.
+pass included, in the cheaper one of the second and the third epoch. Prints Markdown tables and exits 1 where a limit is passed.
 """
 
 import argparse
@@ -245,7 +245,7 @@ def _measure_extras(rounds: int, num_steps: int) -> list[str]:
     for number in range(rounds):
         for name in random.Random(number).sample(list(CASES), len(CASES)):
             steps = run(CASES[name], num_epochs=3, num_steps=num_steps).step_seconds
-            seconds[name].append(statistics.mean(steps[1:]))
+            seconds[name].append(min(steps[1:]))
     print("\n| extras | microseconds a step | ratio | limit |\n|---|---:|---:|---:|")
     failures: list[str] = []
     for name, case in CASES.items():

@@ -2,7 +2,7 @@
 
     python benchmarks/train_loop.py [--quick] [--rounds=5] [--samples=60000] [--epochs=3] [--threads=1]
                                     [--rows=bare,bare_fused,with_labwright] [--workloads=tiny,wide,cnn]
-                                    [--chart=FILE.png] [--json=FILE]
+                                    [--chart=FILE.png] [--json=FILE] [--saved FILE FILE ...]
 
 Each measurement is a process of its own: a row of `benchmarks/loops` trains one of three models on synthetic images of
 MNIST's size, and validates after each epoch. Its output goes to a terminal of its own (a pseudo-terminal), so that
@@ -41,6 +41,10 @@ ACCURACY_TOLERANCE = 0.05
 """All rows are to come to the same, but for the order of the samples and the first weights."""
 
 
+Measured = dict[str, dict[str, list[dict[str, Any]]]]
+"""By workload and row, what the process of each round reports."""
+
+
 @dataclass(frozen=True)
 class Row:
     title: str
@@ -71,8 +75,24 @@ class RowFailed(Exception):
 
 def main() -> int:
     given = _given()
+    setting, measured, failures = _saved(given.saved) if given.saved else _measure_all(given)
+    print(setting)
+    for workload, reports in measured.items():
+        print(f"\n{_table(TITLES[workload], reports)}")
+        failures += _failures(workload, reports)
+    if given.json:
+        given.json.write_text(json.dumps({"setting": setting, "measured": measured}))
+    if given.chart:
+        _draw(given.chart, measured)
+    for failure in failures:
+        _say(f"not as promised: {failure}")
+    return int(bool(failures))
+
+
+def _measure_all(given: argparse.Namespace) -> tuple[str, Measured, list[str]]:
+    """The setting, what the processes report by workload and row, and what failed."""
     rows = _installed(given.rows or list(ROWS))
-    measured: dict[str, dict[str, list[dict[str, Any]]]] = {name: {row: [] for row in rows} for name in given.workloads}
+    measured: Measured = {name: {row: [] for row in rows} for name in given.workloads}
     failures: list[str] = []
     for number in range(given.rounds):
         draw = random.Random(number)
@@ -88,17 +108,15 @@ def main() -> int:
     for reports in measured.values():
         for row in [row for row in reports if len(reports[row]) < given.rounds]:
             del reports[row]
-    print(_setting(given, rows))
-    for workload in given.workloads:
-        print(f"\n{_table(TITLES[workload], measured[workload])}")
-        failures += _failures(workload, measured[workload])
-    if given.json:
-        given.json.write_text(json.dumps(measured))
-    if given.chart:
-        _draw(given.chart, measured, f"torch {version('torch')}, {_threads(given)}")
-    for failure in failures:
-        _say(f"not as promised: {failure}")
-    return int(bool(failures))
+    return _setting(given, rows), measured, failures
+
+
+def _saved(files: list[Path]) -> tuple[str, Measured, list[str]]:
+    """What was measured before, one workload here and another one there."""
+    found = [json.loads(file.read_bytes()) for file in files]
+    measured = {workload: reports for each in found for workload, reports in each["measured"].items()}
+    in_order = {workload: measured[workload] for workload in TITLES if workload in measured}
+    return "\n\n".join(each["setting"] for each in found), in_order, []
 
 
 def measure(row: str, workload: str, num_samples: int, num_epochs: int, num_threads: int) -> dict[str, Any]:
@@ -182,7 +200,7 @@ def _failures(workload: str, measured: dict[str, list[dict[str, Any]]]) -> list[
     return failures
 
 
-def _draw(path: Path, measured: dict[str, dict[str, list[dict[str, Any]]]], setting: str) -> None:
+def _draw(path: Path, measured: Measured) -> None:
     from chart import draw_ratios
 
     ratios = {
@@ -190,7 +208,7 @@ def _draw(path: Path, measured: dict[str, dict[str, list[dict[str, Any]]]], sett
         for workload, reports in measured.items()
         if BARE in reports
     }
-    draw_ratios(ratios, path, ours=ROWS[LABWRIGHT].title, by_hand=ROWS[BARE].title, setting=setting)
+    draw_ratios(ratios, path, ours=ROWS[LABWRIGHT].title, by_hand=ROWS[BARE].title)
 
 
 def _setting(given: argparse.Namespace, rows: list[str]) -> str:
@@ -246,6 +264,7 @@ def _given() -> argparse.Namespace:
     parser.add_argument("--workloads", type=lambda text: text.split(","), default=list(TITLES))
     parser.add_argument("--chart", type=Path)
     parser.add_argument("--json", type=Path, help="where to write every measurement")
+    parser.add_argument("--saved", type=Path, nargs="+", help="measure nothing, show what such files hold")
     given = parser.parse_args()
     given.rounds = given.rounds or (3 if given.quick else 5)
     given.samples = given.samples or (12_000 if given.quick else 60_000)

@@ -117,6 +117,21 @@ def test_help_of_a_choice_shows_its_fields(capsys: pytest.CaptureFixture[str]) -
     assert "Choose another with --model=mlp (hidden_sizes, activation)." in shown
 
 
+def test_help_shows_a_choice_that_may_also_be_left_to_labwright(capsys: pytest.CaptureFixture[str]) -> None:
+    """Seen: a part's field with one word beside other values was taken for one that can only have that value."""
+
+    class PlaceArgs(Args):
+        on_device: Literal["auto"] | bool = "auto"
+
+    class HeldArgs(Args):
+        data: PlaceArgs = PlaceArgs()
+
+    with pytest.raises(SystemExit):
+        parse(HeldArgs, ["--help"], prog="run.py")
+    assert "--on_device, --data.on_device [auto|BOOL]" in capsys.readouterr().out
+    assert parse(HeldArgs, ["--no-on_device"], prog="run.py").data.on_device is False
+
+
 def test_typos_are_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("--epochz=3", "--channels=[1,2]", "stray") == 2
     assert capsys.readouterr() == ("", TYPOS)

@@ -26,6 +26,7 @@ class LabArgs(Args):
     optimizer: AdamArgs | SGDArgs = AdamArgs()
     activation: Literal["relu", "gelu"] = "relu"
     debug: bool = False
+    compiled: Literal["auto"] | bool = "auto"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
@@ -43,6 +44,11 @@ def test_script_knows_commands_and_ids() -> None:
     add_ids(parser, ["new"], ["mnist", "digits"])
     text = script(parser, "bash")
     assert "mnist" in text and "digits" in text and "new" in text
+
+
+def test_what_is_a_word_or_a_boolean_completes_to_either() -> None:
+    parser = completion_parser({"arguments": LabArgs}, prog="run.py")
+    assert [action.choices for action in parser._actions if action.dest == "compiled"] == [["auto", "true", "false"]]
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")

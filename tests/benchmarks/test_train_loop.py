@@ -70,8 +70,9 @@ def test_its_own_rows_are_measured_and_drawn(
     assert "ended with" not in ended.stderr
     assert "| labwright |" in ended.stdout
     assert (tmp_path / "chart.png").stat().st_size > 10_000
-    found = json.loads((tmp_path / "measured.json").read_text())
+    found = json.loads((tmp_path / "measured.json").read_text())["measured"]
     assert len(found["cnn"]["with_labwright"][0]["epochs"]) == 2
+    assert benchmark("train_loop.py", "--saved", str(tmp_path / "measured.json")).stdout == ended.stdout
 
 
 @pytest.mark.slow

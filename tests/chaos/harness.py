@@ -245,7 +245,7 @@ class Trial:
 
     @property
     def most_lost(self) -> int:
-        """The most steps that a kill may cost: while a checkpoint is written, training goes on until the next is due."""
+        """What a kill may cost, in steps: while a checkpoint is written, training goes on until the next is due."""
         return 2 * self.checkpoint_every
 
     def start_argv(self) -> list[str]:

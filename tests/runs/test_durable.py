@@ -54,6 +54,12 @@ def test_a_function_may_write_the_content_piece_by_piece(tmp_path: Path) -> None
     assert (tmp_path / "file").read_bytes() == b"xyxx"
 
 
+def test_the_content_may_come_in_pieces(tmp_path: Path) -> None:
+    pieces = iter([b"x", memoryview(b"yz"), b""])
+    assert write_durably(tmp_path / "file", pieces) == sha256(b"xyz").hexdigest()
+    assert (tmp_path / "file").read_bytes() == b"xyz"
+
+
 def test_a_file_can_be_read_by_whom_the_umask_allows(tmp_path: Path) -> None:
     previous = os.umask(0o022)
     try:

@@ -63,6 +63,7 @@ def threads_of(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return found
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_of_its_moment_though_training_goes_on_while_it_is_written(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +86,7 @@ def test_a_checkpoint_is_of_its_moment_though_training_goes_on_while_it_is_writt
         assert (going_on / name).read_bytes() == (waiting / name).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_background", [True, False])
 def test_who_writes_is_a_flag(make: Make, monkeypatch: pytest.MonkeyPatch, in_background: bool) -> None:
     by_main_thread = threads_of(monkeypatch)
@@ -92,6 +94,7 @@ def test_who_writes_is_a_flag(make: Make, monkeypatch: pytest.MonkeyPatch, in_ba
     assert set(by_main_thread) == {not in_background}
 
 
+@pytest.mark.slow
 def test_what_a_function_writes_is_written_at_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody knows what it reads while it writes."""
     by_main_thread, experiment = threads_of(monkeypatch), make(epochs=1)
@@ -116,6 +119,7 @@ def fail_to_write(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(checkpoints_module, "write_durably", failing)
 
 
+@pytest.mark.slow
 def test_a_failure_ends_the_run_soon_after(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     fail_to_write(monkeypatch, "step_00000008.safetensors")
     experiment = make(epochs=500, batch_size=8)
@@ -126,6 +130,7 @@ def test_a_failure_ends_the_run_soon_after(make: Make, monkeypatch: pytest.Monke
     assert record["status"] == "failed" and "no space is left" in record["error"]
 
 
+@pytest.mark.slow
 def test_a_failure_of_the_last_checkpoint_is_no_good_end(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     fail_to_write(monkeypatch, "step_00000016.safetensors")
     experiment = make(epochs=2, batch_size=8)
@@ -135,6 +140,7 @@ def test_a_failure_of_the_last_checkpoint_is_no_good_end(make: Make, monkeypatch
     assert [*states(experiment.run_directory.path)] == [8]
 
 
+@pytest.mark.slow
 def test_a_failure_is_told_of_where_the_run_ends_for_another_reason(
     make: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -151,6 +157,7 @@ def test_a_failure_is_told_of_where_the_run_ends_for_another_reason(
     assert "the last checkpoint failed: DiskError" in experiment.run_directory.log_path.read_text()
 
 
+@pytest.mark.slow
 def test_the_memory_is_got_ready_before_the_first_checkpoint(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[str] = []
     reserve, copy = HostMemory.reserve, HostMemory.copy

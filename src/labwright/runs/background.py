@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 from .durable import Payload
 
@@ -40,11 +40,17 @@ class Background:
         """Until nothing is at work; raises what went wrong, once. On the thread itself: at once."""
         if self._thread is None or self._thread is threading.current_thread():
             return
-        self._thread.join()
+        self.join()
         self._thread = None
         failure, self._failure = self._failure, None
         if failure is not None and not isinstance(failure, Abandoned):
             raise failure
+
+    def join(self) -> None:
+        """Wait, and leave it to `wait` to raise what went wrong."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
 
     @property
     def has_failed(self) -> bool:
@@ -81,15 +87,13 @@ _ALL: "weakref.WeakSet[Background]" = weakref.WeakSet()
 
 def _wait_for_all() -> None:
     """A forked process has this thread alone: what another one holds at that moment, it would hold for ever."""
-    for background in list(_ALL):
-        thread = background._thread
-        if thread is not None and thread is not threading.current_thread():
-            with _signals_held():  # what a handler raises in here would go unheard
-                thread.join()
+    with _signals_held():  # what a handler raises in here would go unheard
+        for background in list(_ALL):
+            background.join()
 
 
 @contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
+def _signals_held() -> Generator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

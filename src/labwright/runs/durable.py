@@ -80,7 +80,7 @@ def write_payload(file: BinaryIO, data: Payload) -> str:
     if callable(data):
         data(file)
         file.seek(0)
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
     hashed = hashlib.sha256()
     for piece in [data] if isinstance(data, bytes) else data:
         hashed.update(piece)

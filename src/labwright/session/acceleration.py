@@ -99,7 +99,5 @@ def _obstacle_to_graphs(experiment: "Experiment[ExperimentArgs]") -> str | None:
         return "--detect_anomaly looks at every operation, and a graph is one"
     own = [name for name in _STOCK_STEP if getattr(kind, name).__module__ != "labwright.experiment"]
     if own:
-        return (
-            f"{kind.__name__} has its own {own[0]}, and a graph needs to know what happens in a batch"
-        )
+        return f"{kind.__name__} has its own {own[0]}, and a graph needs to know what happens in a batch"
     return None

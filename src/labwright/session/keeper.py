@@ -89,8 +89,9 @@ class Keeper:
         self.stop.settle()
         self._writer.wait()
         content, step = self._experiment.checkpoint(), self._experiment.position.step
-        if self._is_in_background:
-            content = self._copied(content)
+        if self._is_in_background and hasattr(content, "copied_to"):
+            self._memory = self._memory or host_memory()
+            content = content.copied_to(self._memory)
 
         def write() -> None:
             self._experiment.recorder.sync_rows()
@@ -105,19 +106,11 @@ class Keeper:
             self._writer.wait()
         self._due_at, self._look_at = time.monotonic() + self._every_seconds, 0
 
-    def _copied(self, content: Any) -> Any:
-        """The content of a checkpoint without the tensors in use."""
-        if not hasattr(content, "copied_to"):
-            return content
-        if self._memory is None:
-            self._memory = _host_memory()
-        return content.copied_to(self._memory)
-
     def _reserve_memory(self) -> None:
         """Have the first checkpoint cost no more than the others: its memory is got ready while training goes on."""
         if self._experiment.position.step == 0 or cast("TrainLoop", self._experiment).stepper.is_within_window:
             return  # optimizers have no state before their first step
-        self._memory = memory = _host_memory()
+        self._memory = memory = host_memory()
         content = self._experiment.encode_state(self._experiment.state_dict())
         if hasattr(content, "copied_to"):
             self._writer.begin(lambda: content.reserve_in(memory))
@@ -134,7 +127,8 @@ class Keeper:
         self.end()
 
 
-def _host_memory() -> Any:
+def host_memory() -> Any:
+    """What tensors are copied to; only who has some may ask for it, since it imports torch."""
     from labwright.train.host_memory import HostMemory
 
     return HostMemory()

@@ -27,6 +27,7 @@ _UNUSUAL_OPTIONS = frozenset(
         "log_every_n_steps",
         "probabilities",
         "profile",
+        "strategy",
     }
 )
 """What concerns training by steps or classes, which not every experiment has."""

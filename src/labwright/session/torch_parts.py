@@ -217,7 +217,7 @@ def _build_augmentation(experiment: "Experiment[ExperimentArgs]") -> Augmentatio
             f"{list(splits.input_shape)}"
         )
     if splits.task == "segmentation":
-        raise UserError("--augment moves the input alone: the target of a segmentation needs an augment_batch() of its own")
+        raise UserError("--augment moves the input alone: a segmentation needs an augment_batch() of its own")
     return augmentation
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor
 
 from .batch import Batch, PlacedBatch
@@ -19,6 +20,12 @@ def batches_in_block(sample: Batch, batch_size: int) -> int:
     if any(size * batch_size % _ALIGNMENT for size in sizes):
         return 1
     return max(1, min(_MOST_BATCHES, _BLOCK_BYTES // (sum(sizes) * batch_size)))
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what blocks are made in: it gives idle memory back where that is more than twice the largest piece
+    that it saw freed, and taking it again, page by page, would cost more than the batches. One is freed untouched."""
+    torch.empty(8 * _BLOCK_BYTES, dtype=torch.uint8)
 
 
 def cut(block: Batch, batch_size: int) -> Iterator[Batch]:

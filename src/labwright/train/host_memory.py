@@ -68,7 +68,9 @@ class HostMemory:
         num_bytes += -(num_bytes + num_bytes // _SPARE) % _LARGE_PAGE_SIZE + num_bytes // _SPARE
         try:
             with torch.inference_mode(False):
-                self._bytes = torch.empty(num_bytes, dtype=torch.uint8, pin_memory=True) if pinned else _pages(num_bytes)
+                self._bytes = (
+                    torch.empty(num_bytes, dtype=torch.uint8, pin_memory=True) if pinned else _pages(num_bytes)
+                )
         except (RuntimeError, OSError) as error:
             raise UserError(
                 f"there is no memory for a copy of the state ({bytes_text(num_bytes)}) to write while training goes "

@@ -14,7 +14,7 @@ from labwright.args.errors import UserError
 from labwright.args.wording import listed
 
 from .batch import Batch, PlacedBatch
-from .blocks import batches_in_block, cut
+from .blocks import batches_in_block, cut, keep_freed_memory
 from .distributed.share import Share
 from .look_ahead import copied_ahead, made_ahead, pinned
 from .seeding import isolated_rng, seed_cpu
@@ -134,6 +134,7 @@ class Loader:
         if self._batches_in_block is None:
             sample = fetch.finish(fetch.gather(order[:1].to(fetch.lies_on or order.device)))
             self._batches_in_block = batches_in_block(sample, self._order.size_of_rank)
+            keep_freed_memory()
         positions = self._order.batches(first_batch, order, self._batches_in_block)
         if fetch.lies_on is not None:  # the order is sent there once for the whole epoch
             there = (order.pin_memory() if self._pin_memory else order).to(fetch.lies_on, non_blocking=True)

@@ -179,7 +179,10 @@ class Stepper:
             first_weight = weight if self.ranks is None else self.ranks.reference_weight
             window = Window(_stepped_by(optimizer) if parameters is None else list(parameters), first_weight)
             window.drop_gradients()
-        window.add(loss, weight, 1.0 if course.loss_scale is None else course.loss_scale.value)
+        scale = 1.0 if course.loss_scale is None else course.loss_scale.value
+        if self.ranks is not None and self.closes_window:
+            self.ranks.begin(window, loss, weight, scale)
+        window.add(loss, weight, scale)
         course.window = window
 
     def step(self, optimizer: Optimizer) -> bool:

@@ -17,7 +17,9 @@ from labwright.runs import write_durably
 from labwright.runs.plots import plot_history
 from labwright.runs.sizes import bytes_text
 from labwright.trackers import Tracker
+from labwright.train.distributed.world import launched_size
 
+from ..keeper import host_memory
 from ..predictions import Predictions, write_predictions
 from ..prepare import prepare
 from ..run import predict_wanted
@@ -55,10 +57,16 @@ def run_preflight(experiment: "BareExperiment[ExperimentArgs]", options: RunOpti
     """
     if options.resume is not None:
         raise UserError("--preflight tries a new run; leave --resume out")
+    if launched_size() > 1:
+        raise UserError("--preflight tries a run in one process; leave torchrun out")
     before, trial = dict(vars(experiment)), _Trial(experiment, options)
     work_on_copies(experiment)
     try:
-        with warnings.catch_warnings(), scratch_folder(experiment.machine.results_dir) as folder:
+        with (
+            warnings.catch_warnings(),
+            scratch_folder(experiment.machine.results_dir) as folder,
+            experiment.computing(),
+        ):
             warnings.simplefilter("ignore")
             trial.try_all(folder)
     finally:
@@ -202,6 +210,8 @@ class _Trial:
         if content is None:
             check.warn("nothing is kept: a run that is resumed begins anew")
             return
+        if self.options.background_checkpoints and hasattr(content, "copied_to"):
+            content = content.copied_to(host_memory())  # as the run does: what it takes is counted
         write_durably(self.checkpoint, content)
         check.note = f"{bytes_text(self.checkpoint.stat().st_size)} a checkpoint"
 

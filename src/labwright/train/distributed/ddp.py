@@ -19,7 +19,8 @@ class _Call(nn.Module):
         self.model = model
         # Takes no part in anything: where every parameter takes part, DistributedDataParallel warns that looking for
         # the others is in vain.
-        self.unused = nn.Parameter(torch.zeros((), device=next(model.parameters()).device))
+        device = next((parameter.device for parameter in model.parameters()), None)
+        self.unused = nn.Parameter(torch.zeros((), device=device))
 
     def forward(self, function: Callable[..., Any], *args: Any) -> Any:
         return function(*args)

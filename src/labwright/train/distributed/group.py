@@ -111,6 +111,18 @@ class Group(World):
         dist.all_reduce(total)
         return total.tolist()
 
+    def begin_sum(self, values: list[float]) -> Callable[[], list[float]]:
+        """Sum numbers over the ranks while something else is done; what is returned waits for the sums."""
+        total = torch.tensor(values, dtype=torch.float64)
+        work = dist.all_reduce(total, async_op=True)
+
+        def answer() -> list[float]:
+            if work is not None:
+                work.wait()
+            return total.tolist()
+
+        return answer
+
     def sum_tensor(self, total: Tensor) -> None:
         """Sum a tensor over the ranks, in place."""
         dist.all_reduce(total)

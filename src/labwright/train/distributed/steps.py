@@ -1,6 +1,7 @@
 """What the ranks agree on at each optimizer step, in one small exchange."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,6 +12,13 @@ from ..windows import Window
 from .group import Group
 
 _NO_WISHES: Sequence[float] = ()
+
+
+class _Asked(NamedTuple):
+    """What this rank has told the others, and how to get their sum."""
+
+    divisor: float
+    answer: Callable[[], list[float]]
 
 
 class StepAgreement:
@@ -33,33 +41,51 @@ class StepAgreement:
         self.was_called = False
         """Whether the loss of the step in hand was computed for all ranks."""
         self._has_stepped = False
+        self._asked: _Asked | None = None
         self._group = group
+
+    def begin(self, window: Window, loss: Tensor, weight: float, loss_scale: float) -> None:
+        """Ask the others while the backward pass of `loss` is under way, the last of the window."""
+        share = weight / window.first_weight
+        value = loss.detach() * share
+        if self._asked is not None:  # another loss closes the window
+            self._asked.answer()
+        total = value if window.loss is None else window.loss + value
+        self._asked = self._ask(window.divisor + share * loss_scale, total)
 
     def reduce(self, window: Window, loss_scale: float) -> None:
         """Give the window the divisor and the loss of all ranks."""
         if not self.was_called:
-            raise UserError("several ranks: train_batch must compute its loss by self.parallel(self.compute_loss, batch)")
+            raise UserError(
+                "several ranks: train_batch must compute its loss by self.parallel(self.compute_loss, batch)"
+            )
         self.was_called, self._has_stepped = False, True
         loss, size = window.loss, self._group.size
         assert loss is not None
-        is_on_cpu = loss.device.type == "cpu"
-        wishes = self.wishes()
-        sums = self._group.sum([window.divisor, *wishes, *([loss.item()] if is_on_cpu else [])])
+        asked, self._asked = self._asked, None
+        if asked is None or asked.divisor != window.divisor:
+            asked = self._ask(window.divisor, loss)
+        sums = asked.answer()
         divisor = sums[0] / size
-        if is_on_cpu:
-            window.loss = torch.tensor(sums[-1] / size, dtype=torch.float64)
+        if loss.device.type == "cpu":
+            window.loss = torch.tensor(sums[1] / size, dtype=torch.float64)
         else:
             self._group.sum_tensor(loss)
             window.loss = loss / size
         self.loss = window.loss * (loss_scale / divisor) if divisor else window.loss
         window.divisor = divisor
-        self.heard(sums[1 : 1 + len(wishes)])
+        self.heard(sums[2:])
+
+    def _ask(self, divisor: float, loss: Tensor) -> "_Asked":
+        # Of a loss on an accelerator nobody here knows the value yet: it is summed there.
+        value = loss.item() if loss.device.type == "cpu" else 0.0
+        return _Asked(divisor, self._group.begin_sum([divisor, value, *self.wishes()]))
 
     def require_step(self, title: str) -> None:
         """Raise a UserError if the step in hand was none of the stepper's: then the ranks drift apart."""
         if not self._has_stepped:
             raise UserError(
-                f"several ranks: {title}.train_batch takes its steps itself; compute the loss by self.parallel, step by "
-                "self.backward and self.step, or start it without torchrun"
+                f"several ranks: {title}.train_batch takes its steps itself; compute the loss by self.parallel, step "
+                "by self.backward and self.step, or start it without torchrun"
             )
         self._has_stepped = False
