@@ -9,7 +9,8 @@ becomes slower meanwhile does not count.
 `extras`: runs of three epochs with 1 and 20 metrics, 0 and 50 hooks, parts of labwright on and off, in turns of
 shuffled order so that a busy machine slows all alike; medians of the rounds, and of the ratios to the plain run of the
 same round. A step's cost is that of a pass over the training set divided by its steps, what happens at the end of the
-pass included, in the cheaper one of the second and the third epoch. Prints Markdown tables and exits 1 where a limit is passed.
+pass included, in the cheaper one of the second and the third epoch. Prints Markdown tables and exits 1 where a limit is
+passed.
 """
 
 import argparse

@@ -292,9 +292,7 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
 
         me = cast("Experiment[ExperimentArgs]", self)
         metric = self.args.threshold_metric
-        self.threshold = self.world.same(
-            recorded_threshold(me) if metric is None else choose_threshold(me, metric)
-        )
+        self.threshold = self.world.same(recorded_threshold(me) if metric is None else choose_threshold(me, metric))
 
     def averaged_model(self) -> AbstractContextManager[Any]:
         """Within, the model has the average of its weights, where there is one and the args want it used."""

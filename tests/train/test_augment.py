@@ -1,6 +1,7 @@
 """Random changes of images: each sample has draws of its own, and the generator decides all of them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,8 @@ from labwright.train import AugmentArgs, random_crop, random_erase, random_flip
 
 @pytest.fixture
 def images() -> Tensor:
-    pictures: Tensor = build_digits(0.1, 0.2, 0).train["train"].__getitems__(list(range(64)))["input"]
+    dataset: Any = build_digits(0.1, 0.2, 0).train["train"]
+    pictures: Tensor = dataset.__getitems__(list(range(64)))["input"]
     return (pictures + 10).expand(-1, 3, -1, -1).clone()  # so that no pixel is 0
 
 

@@ -9,6 +9,7 @@ from labwright.args import UserError
 from labwright.datasets import DatasetView, TensorDataset
 from labwright.datasets.digits import build_digits
 from labwright.train import Batch, Placement, build_loader, placement, to_device
+from labwright.train.batch import PlacedBatch
 
 META = torch.device("meta")
 
@@ -84,6 +85,7 @@ def test_batches_on_a_device_equal_those_of_the_cpu_and_say_here_which_samples_t
         there.set_epoch(epoch)
         there.start_at(3)
         for one, other in zip(list(here)[3:], there, strict=True):
+            assert isinstance(other, PlacedBatch)
             assert other["index"] is not other.placed_index
             moved: Batch = to_device(other, torch.device("cpu"))
             assert moved["index"] is other.placed_index and moved["source"] == one["source"]

@@ -36,16 +36,16 @@ class SGDArgs(FusedOptimizerArgs):
 
         from .light import build_light
 
-        parameters = list(parameters)
+        members: list[Any] = [*parameters]
         return build_light(
             SGD,
-            parameters,
+            members,
             lr=self.learning_rate,
             weight_decay=self.weight_decay,
             momentum=self.momentum,
             dampening=self.dampening,
             nesterov=self.nesterov,
-            **self.fused_settings(parameters),
+            **self.fused_settings(members),
         )
 
 
@@ -79,8 +79,8 @@ class AdamArgs(AdamFamilyArgs):
 
         from .light import build_light
 
-        parameters = list(parameters)
-        return build_light(Adam, parameters, **self.settings(), **self.fused_settings(parameters))
+        members: list[Any] = [*parameters]
+        return build_light(Adam, members, **self.settings(), **self.fused_settings(members))
 
 
 class AdamWArgs(AdamFamilyArgs):
@@ -96,8 +96,8 @@ class AdamWArgs(AdamFamilyArgs):
 
         from .light import build_light
 
-        parameters = list(parameters)
-        return build_light(AdamW, parameters, **self.settings(), **self.fused_settings(parameters))
+        members: list[Any] = [*parameters]
+        return build_light(AdamW, members, **self.settings(), **self.fused_settings(members))
 
 
 class RMSpropArgs(OptimizerArgs):
@@ -143,16 +143,16 @@ class AdagradArgs(FusedOptimizerArgs):
 
         from .light import build_light
 
-        parameters = list(parameters)
+        members: list[Any] = [*parameters]
         return build_light(
             Adagrad,
-            parameters,
+            members,
             lr=self.learning_rate,
             weight_decay=self.weight_decay,
             lr_decay=self.learning_rate_decay,
             initial_accumulator_value=self.initial_accumulator_value,
             eps=self.eps,
-            **self.fused_settings(parameters, _FUSED_ADAGRAD),
+            **self.fused_settings(members, _FUSED_ADAGRAD),
         )
 
 

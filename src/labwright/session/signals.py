@@ -13,9 +13,7 @@ from labwright.args.errors import Terminated
 
 GRACE_SECONDS = 20.0
 """How long the end of a step is waited for; schedulers kill what has not ended some 30 seconds after their signal."""
-WANTED = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)
-)
+WANTED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name))
 """What ends a run."""
 
 

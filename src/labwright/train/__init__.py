@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 from labwright.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .arithmetic import flushed_denormals as flushed_denormals
+    from .arithmetic import matmul_precision as matmul_precision
     from .augment import Augmentation as Augmentation
     from .augment import random_crop as random_crop
     from .augment import random_erase as random_erase
     from .augment import random_flip as random_flip
     from .augment_args import AugmentArgs as AugmentArgs
-    from .arithmetic import flushed_denormals as flushed_denormals
-    from .arithmetic import matmul_precision as matmul_precision
     from .batch import Batch as Batch
     from .batch import Loss as Loss
     from .batch import to_device as to_device

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, islice
 from time import perf_counter
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,8 +17,9 @@ from .batch import Batch, PlacedBatch
 from .blocks import batches_in_block, cut, keep_freed_memory
 from .distributed.share import Share
 from .look_ahead import copied_ahead, made_ahead, pinned
+from .order import Order, Task
 from .seeding import isolated_rng, seed_cpu
-from .seeds import derive_seed, numbered_seed
+from .seeds import numbered_seed
 from .workers import Workers, usual_num_workers
 
 Collate = Callable[[list[Any]], Any]
@@ -56,7 +57,7 @@ def build_loader(
     worked on; one that has arrived passes through `to_device` untouched.
     """
     title = f"dataset {source!r}" if source else f"the {type(dataset).__name__}"
-    order = _Order(_checked_length(dataset, batch_size, title), batch_size, shuffle, seed)
+    order = Order(_checked_length(dataset, batch_size, title), batch_size, shuffle, seed)
     fetch = _Fetch(dataset, collate, source, title)
     return Loader(fetch, order, num_workers=num_workers, pin_memory=pin_memory, device=device)
 
@@ -67,7 +68,7 @@ class Loader:
     def __init__(
         self,
         fetch: "_Fetch",
-        order: "_Order",
+        order: Order,
         *,
         num_workers: int | Literal["auto"],
         pin_memory: bool,
@@ -147,10 +148,10 @@ class Loader:
             return map(fetch.finish, gathered)
         return copied_ahead(gathered, self._device, fetch.finish)
 
-    def _here(self, tasks: "Iterator[_Task]") -> Iterator[Batch]:
+    def _here(self, tasks: Iterator[Task]) -> Iterator[Batch]:
         return (pinned(self._fetch(task)) if self._pin_memory else self._fetch(task) for task in tasks)
 
-    def _by_workers(self, tasks: "Iterator[_Task]") -> Iterator[Batch]:
+    def _by_workers(self, tasks: Iterator[Task]) -> Iterator[Batch]:
         assert self._num_workers
         if self._workers is None or self._workers.is_closed:
             self._workers = Workers(self._fetch, self._num_workers, self._fetch.title)
@@ -158,7 +159,7 @@ class Loader:
         batches = self._workers.batches(tasks)
         return made_ahead(map(pinned, batches)) if self._pin_memory else batches
 
-    def _tried(self, tasks: "Iterator[_Task]") -> Iterator[Batch]:
+    def _tried(self, tasks: Iterator[Task]) -> Iterator[Batch]:
         """The first batches are fetched here; where none of them came quickly, the rest is by workers."""
         for task in islice(tasks, _NUM_TRIED - len(self._seconds)):
             started = perf_counter()
@@ -187,58 +188,6 @@ class Loader:
         return self._order.num_samples
 
 
-class _Task(NamedTuple):
-    """A batch to fetch, and the seeds for what is drawn meanwhile: it says all that a worker needs to know."""
-
-    positions: list[int]
-    samples_seed: int
-    """Of the epoch; each sample's follows from it."""
-    batch_seed: int
-
-
-class _Order:
-    """Which samples make up the batches of an epoch."""
-
-    def __init__(self, length: int, batch_size: int, shuffle: bool, seed: int) -> None:
-        self.num_samples = length
-        self.batch_size = batch_size
-        self.epoch = 1
-        self.share: Share | None = None
-        """Of several ranks; None: every sample is this process' own."""
-        self._shuffle = shuffle
-        self._seed = seed
-
-    def tasks(self, first_batch: int) -> Iterator[_Task]:
-        """What to fetch for each batch of the epoch from `first_batch` on, counted from 0."""
-        samples_seed = derive_seed(self._seed, "samples", self.epoch)
-        batches_seed = derive_seed(self._seed, "batches", self.epoch, *(self.share.words if self.share else ()))
-        for number, batch in enumerate(self.batches(first_batch, self.positions()), start=first_batch):
-            # Made Python numbers a batch at a time: a list of all positions would weigh five times the tensor.
-            yield _Task(batch.tolist(), samples_seed, numbered_seed(batches_seed, number))
-
-    def positions(self) -> Tensor:
-        """All samples in the order of the epoch."""
-        if not self._shuffle:
-            return torch.arange(self.num_samples)
-        generator = torch.Generator().manual_seed(derive_seed(self._seed, "order", self.epoch))
-        return torch.randperm(self.num_samples, generator=generator)
-
-    def batches(self, first_batch: int, positions: Tensor, at_once: int = 1) -> Iterator[Tensor]:
-        """What the batches from `first_batch` on have of `positions`, so many of them together."""
-        size = at_once * self.batch_size
-        for start in range(first_batch * self.batch_size, self.num_samples, size):
-            part = positions[start : start + size]
-            if self.share is None:
-                yield part
-            else:
-                yield from self.share.of(part, self.batch_size)
-
-    @property
-    def size_of_rank(self) -> int:
-        """The most samples of a batch that this process has."""
-        return self.batch_size if self.share is None else -(-self.batch_size // self.share.size)
-
-
 class _Fetch:
     """Makes the batch that a task asks for, wherever that is done."""
 
@@ -264,7 +213,7 @@ class _Fetch:
         device = getattr(dataset, "device", None) if self.takes_tensors else None
         self.lies_on: torch.device | None = None if device is None or device.type == "cpu" else device
 
-    def __call__(self, task: _Task) -> Batch:
+    def __call__(self, task: Task) -> Batch:
         if not self._dataset_draws and self._collate is None:
             return self._fetch(task)
         if get_worker_info() is not None:
@@ -283,7 +232,7 @@ class _Fetch:
             raise
         return batch if "index" in batch and "source" in batch else self._labelled(batch, index)
 
-    def _fetch(self, task: _Task) -> Batch:
+    def _fetch(self, task: Task) -> Batch:
         try:
             batch = self._batch(task)
         except Exception as error:
@@ -302,7 +251,7 @@ class _Fetch:
             batch = {**batch, "source": [self._source] * len(positions)}
         return batch
 
-    def _batch(self, task: _Task) -> Batch:
+    def _batch(self, task: Task) -> Batch:
         fetched = self._samples(task) if self._fetch_at_once is None else self._fetch_at_once(task.positions)
         if isinstance(fetched, list):
             return _named(self._collate(fetched) if self._collate else stack(fetched))
@@ -313,7 +262,7 @@ class _Fetch:
             )
         return _named(fetched)
 
-    def _samples(self, task: _Task) -> list[Any]:
+    def _samples(self, task: Task) -> list[Any]:
         if not self._dataset_draws:
             return [self.dataset[position] for position in task.positions]
         samples: list[Any] = []

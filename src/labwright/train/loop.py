@@ -63,6 +63,7 @@ class TrainLoop(PassLoop):
     """Step, index and source of each batch whose step has not been found good yet."""
 
     if TYPE_CHECKING:  # what an experiment adds
+
         def changed_args(self) -> list[str]: ...
 
         @property

@@ -3,8 +3,8 @@
 The first line of the file says what it is; a row of 20 bytes for each step follows it, little-endian.
 """
 
-import os
 import math
+import os
 import sys
 from array import array
 from collections.abc import Sequence
