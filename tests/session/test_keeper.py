@@ -159,6 +159,7 @@ def test_a_failure_is_told_of_where_the_run_ends_for_another_reason(
 
 @pytest.mark.slow
 def test_the_memory_is_got_ready_before_the_first_checkpoint(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper_module, "_WORTH_RESERVING", 1)
     events: list[str] = []
     reserve, copy = HostMemory.reserve, HostMemory.copy
     monkeypatch.setattr(HostMemory, "reserve", lambda *a, **k: (events.append("reserve"), reserve(*a, **k))[1])

@@ -33,7 +33,8 @@ class MetricSet:
         self._device = torch.device("cpu")
 
     def update(self, loss: BatchLoss, batch: Mapping[str, Any]) -> None:
-        self._device = loss.value.device
+        if not loss.value.is_cpu:
+            self._device = loss.value.device
         self._loss.add(loss.value, loss.weight)
         outputs = {"loss": loss.value, **loss.outputs}
         for metric in self._takers:

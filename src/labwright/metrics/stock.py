@@ -60,7 +60,7 @@ class Accuracy(WeightedMean):
         """Whether batches of this kind may be counted together, which takes a fraction of the time."""
         shape = logits.shape
         is_usual = len(shape) == 2 and shape[1] > 1 and shape[:1] == target.shape and self._threshold is None
-        return is_usual and logits.device.type == "cpu"
+        return is_usual and logits.is_cpu
 
     def _count_waiting(self) -> None:
         if self._logits:

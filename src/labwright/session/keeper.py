@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from labwright.bare import BareExperiment
     from labwright.train import TrainLoop
 
+_WORTH_RESERVING = 2**24
+"""Bytes of weights; the memory for fewer is there in no time."""
 _MOST_STEPS_UNSEEN = 64
 """So many steps may pass before the clock is looked at again."""
 

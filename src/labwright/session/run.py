@@ -63,8 +63,8 @@ def _run_joined(
         if earlier is not None and earlier.needs_child:
             if world.size > 1 and options.strategy == "fsdp":
                 raise UserError(
-                    "--resume: what changed needs a child run, which --strategy=fsdp cannot begin; start a new run with "
-                    f"--from_checkpoint={earlier.directory.path}"
+                    "--resume: what changed needs a child run, which --strategy=fsdp cannot begin; start a new run "
+                    f"with --from_checkpoint={earlier.directory.path}"
                 )
             parent = begin_child(experiment, earlier, terminal)
             options = options.model_copy(update={"resume": None})

@@ -7,6 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_
 
+_CHECKS: dict[torch.device, tuple[Tensor, Tensor]] = {}
+"""What tells of a bad gradient, 0 until there is one, and the scale; on each device."""
+
 
 def clip_gradients(parameters: Iterable[Tensor], max_norm: float) -> Tensor:
     """Scale all gradients together so that their norm is at most `max_norm`; returns the norm before that.
@@ -35,15 +38,21 @@ def gradients_of(parameters: Iterable[Tensor]) -> list[Tensor]:
 
 def are_finite(gradients: list[Tensor]) -> bool:
     """Whether no gradient has a NaN or an infinity, which waits for the device."""
-    if any(is_shared_out(gradient) for gradient in gradients):  # each rank knows of its part of them
-        return bool(gradient_norm(gradients).isfinite())
-    found = torch.zeros(())
-    one = torch.ones(())
-    if gradients:
-        found, one = found.to(gradients[0].device), one.to(gradients[0].device)
-        # The check of torch.amp.GradScaler, with a scale of one.
-        torch._amp_foreach_non_finite_check_and_unscale_(gradients, found, one)  # pyright: ignore[reportPrivateImportUsage]
-    return not found.item()
+    if any(type(gradient) is not Tensor and is_shared_out(gradient) for gradient in gradients):
+        return bool(gradient_norm(gradients).isfinite())  # each rank knows of its part of them
+    if not gradients:
+        return True
+    device = gradients[0].device
+    if device not in _CHECKS:
+        with torch.inference_mode(False):
+            _CHECKS[device] = torch.zeros((), device=device), torch.ones((), device=device)
+    found, one = _CHECKS[device]
+    # The check of torch.amp.GradScaler, with a scale of one.
+    torch._amp_foreach_non_finite_check_and_unscale_(gradients, found, one)  # pyright: ignore[reportPrivateImportUsage]
+    if found.item():
+        del _CHECKS[device]
+        return False
+    return True
 
 
 def finite_norm(gradients: list[Tensor]) -> Tensor | float:

@@ -59,6 +59,8 @@ class TrainLoop(PassLoop):
     _started: float
     _samples_before: int
     _is_between_steps: bool = True
+    _is_read_at_once: bool = False
+    """Whether each step is known to be good before the next."""
     _samples_at_work: list[tuple[int, Any, Any]]
     """Step, index and source of each batch whose step has not been found good yet."""
 
@@ -101,6 +103,7 @@ class TrainLoop(PassLoop):
         """One pass: training, or evaluation without gradients. `loss` and every metric are of the whole of it."""
         self.meter, self._num_measured, self._num_batches, self._samples_at_work = self.new_meter(), 0, 0, []
         self._is_between_steps, self._num_artifacts = True, self.artifacts.counts()
+        self._is_read_at_once = self.device.type == "cpu"
         if hasattr(self.dataset, "should_stop") and self.world.size == 1:  # of several ranks none leaves alone
             self.dataset.should_stop = self.recorder.stop.is_asked
         self._is_passing, self._num_evaluated = True, 0
@@ -230,23 +233,34 @@ class TrainLoop(PassLoop):
         if self.stepper.ranks is not None:
             position.num_samples += self.dataset.batch_size_of_all(self._num_batches)
         else:
-            position.num_samples += len(self.batch["index"]) if "index" in self.batch else round(loss.weight)
+            position.num_samples += self._num_samples(loss)
         if not self.stepper.closes_window:
             return
         position.step += 1
         if self.stepper.ranks is not None:
             self.stepper.ranks.require_step(type(self).__name__)
         (self.fingerprinter or self._take_fingerprints()).close_window(position.step, position.epoch, loss.value)
-        is_read = self.device.type == "cpu"
         if position.step % self.log_every_n_steps == 0:
-            value = self._loss_of_all(loss)  # waits for the device, so that the time is that of the work
-            self._require_finite(f"loss is {value} at step {position.step}", value)
-            seconds = time.perf_counter() - self._started
-            samples_per_second = (position.num_samples - self._samples_before) / seconds
-            is_read, rate = True, position.learning_rate
-            self.recorder.step({"loss": value, "learning_rate": rate, "samples_per_second": samples_per_second})
-        if is_read:
-            self._samples_at_work.clear()
+            self._log_step(loss)
+        elif not self._is_read_at_once:
+            return
+        self._samples_at_work.clear()
+
+    def _num_samples(self, loss: "Loss") -> int:
+        """How many samples the batch in hand has."""
+        source = self.batch.get("source")
+        if isinstance(source, list):
+            return len(source)
+        return len(self.batch["index"]) if "index" in self.batch else round(loss.weight)
+
+    def _log_step(self, loss: "Loss") -> None:
+        position = self.position
+        value = self._loss_of_all(loss)  # waits for the device, so that the time is that of the work
+        self._require_finite(f"loss is {value} at step {position.step}", value)
+        seconds = time.perf_counter() - self._started
+        samples_per_second = (position.num_samples - self._samples_before) / seconds
+        rate = position.learning_rate
+        self.recorder.step({"loss": value, "learning_rate": rate, "samples_per_second": samples_per_second})
 
     def suspects(self, error: BaseException) -> dict[str, Any] | None:
         """The samples of the step that ended the run by a loss that is no number; None where that did not."""

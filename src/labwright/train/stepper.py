@@ -251,7 +251,7 @@ class Stepper:
         gradients = self._mean_gradients(window)
         norm = self._clip(window, gradients)
         if self._may_stay_unread(course.optimizer, loss.device):
-            loss, norm = course.step_unread(loss, gradient_norm(gradients) if norm is None else norm)
+            loss, norm = course.step_unread(loss.detach(), gradient_norm(gradients) if norm is None else norm)
             is_applied = True  # if not, the next check ends the run
         else:
             if norm is None:

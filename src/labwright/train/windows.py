@@ -28,7 +28,7 @@ class Window:
     """On several ranks a weight that all know, in place of the first one's."""
     num_batches: int = 0
     loss: Tensor | None = None
-    """The sum of the losses."""
+    """The sum of the losses; of a single one it may still have its graph."""
     divisor: float = 0.0
     """What makes the sum of the gradients their mean."""
 
@@ -39,8 +39,10 @@ class Window:
         share = weight / self.first_weight
         factor = share * scale
         (loss if factor == 1 else loss * factor).backward()
-        value = loss.detach() if share == 1 else loss.detach() * share
-        self.loss = value if self.loss is None else self.loss + value
+        if self.loss is None:
+            self.loss = loss if share == 1 else loss.detach() * share
+        else:
+            self.loss = self.loss.detach() + loss.detach() * share
         self.divisor += factor
 
     def drop_gradients(self) -> None:

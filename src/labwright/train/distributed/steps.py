@@ -50,7 +50,7 @@ class StepAgreement:
         value = loss.detach() * share
         if self._asked is not None:  # another loss closes the window
             self._asked.answer()
-        total = value if window.loss is None else window.loss + value
+        total = value if window.loss is None else window.loss.detach() + value
         self._asked = self._ask(window.divisor + share * loss_scale, total)
 
     def reduce(self, window: Window, loss_scale: float) -> None:
@@ -70,8 +70,9 @@ class StepAgreement:
         if loss.device.type == "cpu":
             window.loss = torch.tensor(sums[1] / size, dtype=torch.float64)
         else:
-            self._group.sum_tensor(loss)
-            window.loss = loss / size
+            total = loss.detach().clone()
+            self._group.sum_tensor(total)
+            window.loss = total / size
         self.loss = window.loss * (loss_scale / divisor) if divisor else window.loss
         window.divisor = divisor
         self.heard(sums[2:])
