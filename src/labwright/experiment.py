@@ -210,7 +210,10 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
     def train_batch(self, batch: "Batch") -> "Loss":
         """Forward, loss, backward and, where the batch closes its window of accumulation, an optimizer step."""
         with self.stepper.forward(self.model):
-            loss = self._checked(self.parallel(self.compute_loss, batch))
+            alone = self.parallel_model is None
+            loss = self.compute_loss(batch) if alone else self.parallel(self.compute_loss, batch)
+        if not hasattr(loss, "outputs"):
+            raise self._no_loss(loss)
         self.backward(loss)
         self.step()
         return loss.detach()
@@ -240,15 +243,16 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
     def eval_batch(self, batch: "Batch") -> "Loss":
         """The loss of a batch that is not trained on; gradients are off, the model is in evaluation mode."""
         with self.stepper.forward(self.model):
-            return self._checked(self.compute_loss(batch))
+            loss = self.compute_loss(batch)
+        if not hasattr(loss, "outputs"):
+            raise self._no_loss(loss)
+        return loss
 
-    def _checked(self, loss: "Loss") -> "Loss":
-        """The loss, if it is one: a tensor alone is the likeliest slip of who comes from elsewhere."""
-        if hasattr(loss, "outputs"):
-            return loss
-        raise UserError(
+    def _no_loss(self, value: object) -> UserError:
+        """What to say of a loss that is none: a tensor alone is the likeliest slip of who comes from elsewhere."""
+        return UserError(
             f"{type(self).__name__}.compute_loss must return a Loss(value, outputs, weight) of labwright.train, "
-            f"not a {type(loss).__name__}"
+            f"not a {type(value).__name__}"
         )
 
     def predict_batch(self, batch: "Batch") -> "dict[str, torch.Tensor]":

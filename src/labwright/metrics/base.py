@@ -10,7 +10,6 @@ from torch import Tensor
 
 from .state import Stateful
 
-
 _ADDED_AT_ONCE = 64
 
 

@@ -39,9 +39,12 @@ class Accuracy(WeightedMean):
 
     def update(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Any], weight: float) -> None:
         logits, target = outputs["logits"], batch["target"]
-        if not self._can_wait(logits, target):
+        shape = logits.shape
+        is_usual = len(shape) == 2 and shape[1] > 1 and shape[:1] == target.shape and self._threshold is None
+        if not (is_usual and logits.is_cpu):
             self._count(logits, target)
             return
+        # Counted together, which takes a fraction of the time.
         self._logits.append(logits)
         self._targets.append(target)
         self._num_waiting += logits.numel()
@@ -55,12 +58,6 @@ class Accuracy(WeightedMean):
     def state_dict(self) -> dict[str, Any]:
         self._count_waiting()  # whole numbers, that come out the same however they are put together
         return super().state_dict()
-
-    def _can_wait(self, logits: Tensor, target: Tensor) -> bool:
-        """Whether batches of this kind may be counted together, which takes a fraction of the time."""
-        shape = logits.shape
-        is_usual = len(shape) == 2 and shape[1] > 1 and shape[:1] == target.shape and self._threshold is None
-        return is_usual and logits.is_cpu
 
     def _count_waiting(self) -> None:
         if self._logits:

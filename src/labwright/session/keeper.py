@@ -110,9 +110,12 @@ class Keeper:
 
     def _reserve_memory(self) -> None:
         """Have the first checkpoint cost no more than the others: its memory is got ready while training goes on."""
-        if self._experiment.position.step == 0 or cast("TrainLoop", self._experiment).stepper.is_within_window:
+        loop = cast("TrainLoop", self._experiment)
+        if loop.position.step == 0 or loop.stepper.is_within_window:
             return  # optimizers have no state before their first step
         self._memory = memory = host_memory()
+        if sum(each.nbytes for each in loop.model.parameters()) < _WORTH_RESERVING:
+            return
         content = self._experiment.encode_state(self._experiment.state_dict())
         if hasattr(content, "copied_to"):
             self._writer.begin(lambda: content.reserve_in(memory))

@@ -38,7 +38,7 @@ def gradients_of(parameters: Iterable[Tensor]) -> list[Tensor]:
 
 def are_finite(gradients: list[Tensor]) -> bool:
     """Whether no gradient has a NaN or an infinity, which waits for the device."""
-    if any(type(gradient) is not Tensor and is_shared_out(gradient) for gradient in gradients):
+    if not {Tensor}.issuperset(map(type, gradients)) and any(map(is_shared_out, gradients)):
         return bool(gradient_norm(gradients).isfinite())  # each rank knows of its part of them
     if not gradients:
         return True

@@ -59,6 +59,8 @@ class TrainLoop(PassLoop):
     _started: float
     _samples_before: int
     _is_between_steps: bool = True
+    _trains: bool = False
+    """Whether the pass in hand trains."""
     _is_read_at_once: bool = False
     """Whether each step is known to be good before the next."""
     _samples_at_work: list[tuple[int, Any, Any]]
@@ -103,7 +105,7 @@ class TrainLoop(PassLoop):
         """One pass: training, or evaluation without gradients. `loss` and every metric are of the whole of it."""
         self.meter, self._num_measured, self._num_batches, self._samples_at_work = self.new_meter(), 0, 0, []
         self._is_between_steps, self._num_artifacts = True, self.artifacts.counts()
-        self._is_read_at_once = self.device.type == "cpu"
+        self._trains, self._is_read_at_once = self.is_training, self.device.type == "cpu"
         if hasattr(self.dataset, "should_stop") and self.world.size == 1:  # of several ranks none leaves alone
             self.dataset.should_stop = self.recorder.stop.is_asked
         self._is_passing, self._num_evaluated = True, 0
@@ -158,14 +160,14 @@ class TrainLoop(PassLoop):
 
     def between_batches(self) -> None:
         """Keep the state where that is due, and end here if a signal asked for it; where no step is half made."""
-        if not self.is_training:
+        if not self._trains:
             self._num_evaluated += 1
             self._meet(is_at_end=False)
             super().between_batches()
             return
         self._num_batches += 1
         self._is_between_steps = self.stepper.closes_window
-        if self.is_aside or self.is_stopped("batch") or not self.recorder.keeper.is_due(self.position.step):
+        if not self.recorder.keeper.is_due(self.position.step) or self.is_aside or self.is_stopped("batch"):
             return
         if not self.stepper.is_within_window:
             self.recorder.keeper.keep_within(self._place() | self._place_in_pass())
@@ -191,31 +193,27 @@ class TrainLoop(PassLoop):
 
     def run_batch(self) -> None:
         """Prepare the batch and train on it, or evaluate it."""
-        if self.is_training:
-            self._note_samples()
-            self.batch = self.prepare_batch(self.batch, training=True)
+        batch = self.batch
+        if self._trains:
+            self._samples_at_work.append((self.position.step + 1, batch.get("index"), batch.get("source")))
+            (self.fingerprinter or self._take_fingerprints()).add_batch(batch)
+            self.batch = batch = self.prepare_batch(batch, training=True)
             self.position.learning_rate = self.optimizer.param_groups[0]["lr"]
             if self.stepper.ranks is not None:
                 self.stepper.ranks.is_borrowed = self._is_borrowed()
-            loss = self.train_batch(self.batch)
+            loss = self.train_batch(batch)
             self._count_step(loss)
         else:
-            self.batch = self.prepare_batch(self.batch, training=False)
-            loss = self.eval_batch(self.batch)
+            self.batch = batch = self.prepare_batch(batch, training=False)
+            loss = self.eval_batch(batch)
         self.batch_loss = loss
         self.batch_metrics["loss"], self.batch_weight = loss.value, loss.weight
-
-    def _note_samples(self) -> None:
-        """Remember which samples the batch is made of, for its fingerprint and to name them if its step is bad."""
-        batch = self.batch
-        self._samples_at_work.append((self.position.step + 1, batch.get("index"), batch.get("source")))
-        (self.fingerprinter or self._take_fingerprints()).add_batch(batch)
 
     def collect_batch(self) -> None:
         """Add the batch to the meter; what a hook or the experiment measured besides is averaged."""
         loss, self.batch_loss = self.batch_loss, None
         if loss is not None:
-            if self._is_left_out(loss) or (self.is_training and self._is_borrowed()):
+            if self._trains and (self.stepper.max_skipped_steps or self.stepper.ranks) and self._counts_nothing(loss):
                 return
             self.meter.update(loss, self.batch)
             self._num_measured += 1
@@ -223,9 +221,11 @@ class TrainLoop(PassLoop):
         if self.batch_metrics:
             super().collect_batch()
 
-    def _is_left_out(self, loss: "Loss") -> bool:
-        """Whether the loss is no number, and the step may be skipped for that: then nothing counts the batch."""
-        may_be = self.stepper.max_skipped_steps > 0 and self.is_training
+    def _counts_nothing(self, loss: "Loss") -> bool:
+        """Whether the batch is another rank's, or its loss is no number, and the step is skipped for that."""
+        if self._is_borrowed():
+            return True
+        may_be = self.stepper.max_skipped_steps > 0
         return may_be and not (math.isfinite(float(loss.value)) and math.isfinite(self._loss_of_all(loss)))
 
     def _count_step(self, loss: "Loss") -> None:

@@ -173,7 +173,7 @@ class Stepper:
             raise UserError(f"weight must be the number of samples that the loss is the mean of, not {weight}")
         if self.ranks is not None and self.ranks.is_borrowed:
             weight = 0.0
-        course = self._course(optimizer)
+        course = self._courses.get(optimizer) or self._course(optimizer)
         window, course.window = course.window, None  # lost if this fails: its gradients would be half a batch's
         if window is None:
             first_weight = weight if self.ranks is None else self.ranks.reference_weight
@@ -187,7 +187,7 @@ class Stepper:
 
     def step(self, optimizer: Optimizer) -> bool:
         """Count a batch of the window of `optimizer`; if that closes it, take the step. True if a step was applied."""
-        course = self._course(optimizer)
+        course = self._courses.get(optimizer) or self._course(optimizer)
         window = course.window
         if window is None:
             return False
@@ -248,14 +248,18 @@ class Stepper:
             self.ranks.reduce(window, 1.0 if course.loss_scale is None else course.loss_scale.value)
         loss = window.loss
         assert loss is not None  # a window begins with one
-        gradients = self._mean_gradients(window)
-        norm = self._clip(window, gradients)
+        gradients = gradients_of(window.parameters)
+        if window.divisor != 1 and gradients:
+            torch._foreach_div_(gradients, window.divisor)  # pyright: ignore[reportPrivateImportUsage]
+        clips = self.max_norm is not None or self.max_value is not None
+        norm = self._clip(window, gradients) if clips else None
         if self._may_stay_unread(course.optimizer, loss.device):
             loss, norm = course.step_unread(loss.detach(), gradient_norm(gradients) if norm is None else norm)
             is_applied = True  # if not, the next check ends the run
         else:
-            if norm is None:
-                norm = self._measured(gradients, course.num_steps)
+            every = self.norm_every_n_steps
+            if norm is None and (every == 1 or course.num_steps % every == 1 or not are_finite(gradients)):
+                norm = finite_norm(gradients)
             loss, norm = loss.item(), None if norm is None else float(norm)
             is_applied = math.isfinite(loss) and (norm is None or math.isfinite(norm))
             if is_applied:
@@ -269,17 +273,8 @@ class Stepper:
             self._leave_out(course, float(loss), math.nan if norm is None else float(norm))
         return is_applied
 
-    def _mean_gradients(self, window: Window) -> list[Tensor]:
-        """The window's gradients, made those of its mean loss."""
-        gradients = gradients_of(window.parameters)
-        if gradients and window.divisor != 1:
-            torch._foreach_div_(gradients, window.divisor)  # pyright: ignore[reportPrivateImportUsage]
-        return gradients
-
-    def _clip(self, window: Window, gradients: list[Tensor]) -> Tensor | None:
-        """The norm of the gradients before they were clipped; None where nothing is clipped."""
-        if self.max_value is None and self.max_norm is None:
-            return None
+    def _clip(self, window: Window, gradients: list[Tensor]) -> Tensor:
+        """Clip the gradients; their norm before that."""
         norm = total = gradient_norm(gradients)
         if self.max_value is not None:
             clip_grad_value_(window.parameters, self.max_value)  # infinities are then finite, so `norm` stays
@@ -287,11 +282,6 @@ class Stepper:
         if self.max_norm is not None:
             clip_grads_with_norm_(window.parameters, self.max_norm, total)
         return norm
-
-    def _measured(self, gradients: list[Tensor], step: int) -> Tensor | float | None:
-        """The norm of the gradients, where it is this step's turn or they are not finite; else None."""
-        is_due = self.norm_every_n_steps == 1 or step % self.norm_every_n_steps == 1
-        return finite_norm(gradients) if is_due or not are_finite(gradients) else None
 
     def _may_stay_unread(self, optimizer: Optimizer, device: torch.device) -> bool:
         """Whether the device can leave out a bad step by itself, so that nobody needs to wait for its values."""
