@@ -364,7 +364,8 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
         assert self._taken_up is not None
         (state, num_rows), self._taken_up, self.interrupted = self._taken_up, None, None
         self.load_state_dict(state)
-        self.artifacts.restore(self.run_directory.path, num_rows)
+        if self.world.is_main:
+            self.artifacts.restore(self.run_directory.path, num_rows)
 
     def keep_last_state(self) -> None:
         """Called instead of `load_checkpoint` where the last epoch's state is what the run returns."""

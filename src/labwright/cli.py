@@ -51,14 +51,18 @@ def main(
     if words and words[0].replace("_", "-") in COMMANDS:
         words[0] = words[0].replace("_", "-")
     prog = Path(sys.argv[0]).name
-    if launched_rank():
-        sys.stdout = open(os.devnull, "w")  # rank 0 says what there is to say
     prog = "labwright" if prog == "__main__.py" else prog
+    try:
+        rank = launched_rank()
+    except UserError as error:
+        fail(prog, error)
+    if rank:
+        sys.stdout = open(os.devnull, "w")  # rank 0 says what there is to say
     try:
         with StopRequest().listening(), collector_at_rest() if argv is None else nullcontext():
             _dispatch(experiments, machine, words, prog)
     except UserError as error:
-        if launched_rank():
+        if rank:
             leave_word_to_main()
         fail(prog, error)
     except KeyboardInterrupt:

@@ -138,7 +138,10 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
         """Batches of `dataset`; training batches in an order that follows from seed and epoch alone."""
         from labwright.train import build_loader
 
-        if self.placement is not None:
+        is_collated = type(self).collate is not Experiment[Any].collate
+        if is_collated and self.placement is not None and self.placement.on_device is True:
+            raise UserError("--dataset.on_device=true: collate takes single samples from main memory; leave it out")
+        if self.placement is not None and not is_collated:
             dataset = self.placement.place(dataset, name)
             self.chosen["on_device"] = self.placement.names
         return build_loader(
@@ -147,7 +150,7 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
             shuffle=training,
             seed=self.args.seed,
             num_workers=self.machine.num_workers,
-            collate=None if type(self).collate is Experiment[Any].collate else self.collate,
+            collate=self.collate if is_collated else None,
             source=name,
             device=self.device,
         )

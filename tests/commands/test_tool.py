@@ -44,6 +44,7 @@ def test_what_is_wrong_is_one_line(command_line: CommandLine, words: list[str], 
 
 def test_several_processes_are_refused(command_line: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
     assert command_line("bench", "digits").error == "bench: it tries one process; start it without torchrun"
 
 

@@ -86,4 +86,4 @@ def _draw(sweep: "Sweep", path: Path) -> None:
 
 def _default_path(experiment: "BareExperiment[ExperimentArgs]") -> Path:
     moment = time.strftime("%Y-%m-%d_%H-%M-%S")
-    return experiment.machine.results_dir / experiment.args.experiment_id / f"lr_find_{moment}.png"
+    return experiment.machine.results_dir / "lr_find" / f"{experiment.args.experiment_id}_{moment}.png"

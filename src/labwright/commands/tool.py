@@ -1,6 +1,5 @@
 """What every command has that tries an experiment out: the experiment, with any of its flags, and flags of its own."""
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from labwright.args.read import File, flag_values, read
 from labwright.args.registry import resolve
 from labwright.args.tools import ToolOptions
 from labwright.project import ENV_PREFIX, machine_of
+from labwright.train.distributed.world import launched_size
 
 from .base import Project
 
@@ -35,7 +35,7 @@ class ToolModule(Protocol):
 
 def run_tool(name: str, module: ToolModule, words: Sequence[str], project: Project) -> int:
     """Read `words` as an experiment, its flags and the command's, and do it; the exit code."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if launched_size() > 1:
         raise UserError(f"{name}: it tries one process; start it without torchrun")
     command, doc = f"{project.prog} {name}", (module.__doc__ or "").strip().splitlines()[0]
     experiment_id = _named_id(words, project)

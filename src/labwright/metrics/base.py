@@ -10,8 +10,6 @@ from torch import Tensor
 
 from .state import Stateful
 
-_ADDED_AT_ONCE = 64
-
 
 class Metric(Stateful, ABC):
     """A number over one pass over a split, and the class that a metric of your own subclasses.
@@ -59,24 +57,22 @@ class WeightedMean(Metric):
         self.higher_is_better = higher_is_better
         self._total: Tensor | float = 0.0
         self._weight = 0.0
-        self._waiting: list[tuple[Tensor, float]] = []
 
     def update(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Any], weight: float) -> None:
         self.add(outputs[self.name], weight)
 
     def add(self, value: Tensor, weight: float) -> None:
         """Count `value` (a mean) `weight` times."""
-        if not value.is_cpu:
+        if weight == 0:
+            return  # a mean over nothing may be NaN
+        if value.is_cpu:  # nobody has to wait for it
+            self._total += value.item() * weight
+        else:
             self._sum_on(value.device).add_(value.detach(), alpha=weight)
-            self._weight += weight
-            return
-        self._waiting.append((value.detach() if value.requires_grad else value, weight))
-        if len(self._waiting) == _ADDED_AT_ONCE:
-            self._add_waiting()
+        self._weight += weight
 
     def add_sum(self, total: Tensor, weight: float) -> None:
         """Count values that were summed already: `total` is the sum of `weight` of them."""
-        self._add_waiting()
         if total.is_cpu:
             self._total += total.item()
         else:
@@ -84,18 +80,7 @@ class WeightedMean(Metric):
         self._weight += weight
 
     def compute(self) -> float:
-        self._add_waiting()
         return float(self._total) / self._weight if self._weight else math.nan
-
-    def state_dict(self) -> dict[str, Any]:
-        self._add_waiting()  # one after the other in any case: the sum does not depend on when
-        return super().state_dict()
-
-    def _add_waiting(self) -> None:
-        for value, weight in self._waiting:
-            self._total += value.item() * weight
-            self._weight += weight
-        self._waiting = []
 
     def _sum_on(self, device: torch.device) -> Tensor:
         if not isinstance(self._total, Tensor):

@@ -47,7 +47,7 @@ class MetricSet:
     def state_dict(self) -> dict[str, Any]:
         """All that the rest of the pass needs, in nested dicts, lists, tuples, tensors and JSON values.
 
-        It changes nothing. The tensors are those in use: write them before the next `update`.
+        What comes of the pass does not change. The tensors are those in use: write them before the next `update`.
         """
         writer = Writer(self._device)
         metrics = [writer.node(metric, metric.name) for metric in self._all()]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .base import Metric, WeightedMean, at_least_single
 
-_COUNTED_AT_ONCE = 2**15  # logits
+_COUNTED_AT_ONCE = 2**12  # targets
 _LARGEST_EXPONENT = 709  # of e, in double precision
 
 
@@ -33,44 +33,31 @@ class Accuracy(WeightedMean):
     def __init__(self, threshold: float | None = None) -> None:
         super().__init__("accuracy", higher_is_better=True)
         self._threshold = threshold
-        self._logits: list[Tensor] = []
-        self._targets: list[Tensor] = []
+        self._are_right: list[Tensor] = []
         self._num_waiting = 0
 
     def update(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Any], weight: float) -> None:
         logits, target = outputs["logits"], batch["target"]
-        shape = logits.shape
-        is_usual = len(shape) == 2 and shape[1] > 1 and shape[:1] == target.shape and self._threshold is None
-        if not (is_usual and logits.is_cpu):
-            self._count(logits, target)
-            return
-        # Counted together, which takes a fraction of the time.
-        self._logits.append(logits)
-        self._targets.append(target)
-        self._num_waiting += logits.numel()
-        if self._num_waiting >= _COUNTED_AT_ONCE:
-            self._count_waiting()
-
-    def compute(self) -> float:
-        self._count_waiting()
-        return super().compute()
-
-    def state_dict(self) -> dict[str, Any]:
-        self._count_waiting()  # whole numbers, that come out the same however they are put together
-        return super().state_dict()
-
-    def _count_waiting(self) -> None:
-        if self._logits:
-            self._count(torch.cat(self._logits), torch.cat(self._targets))
-            self._logits, self._targets, self._num_waiting = [], [], 0
-
-    def _count(self, logits: Tensor, target: Tensor) -> None:
         predicted = self._predicted(logits)
         if logits.ndim > 1 and logits.shape[-1] == 1 and logits.shape == target.shape:
             target = target.squeeze(-1)
         require_same_shape(self.name, predicted, target)
-        # By targets rather than by the loss's weight: class weights in the loss do not change what accuracy is.
-        self.add_sum((predicted == target).sum(), target.numel())
+        # Counted together, since counting takes as long as comparing.
+        self._are_right.append(predicted == target)
+        self._num_waiting += target.numel()
+        if self._num_waiting >= _COUNTED_AT_ONCE:
+            self._count()
+
+    def compute(self) -> float:
+        self._count()
+        return super().compute()
+
+    def _count(self) -> None:
+        if self._are_right:
+            num_right = torch.cat([each.flatten() for each in self._are_right]).sum()
+            # By targets rather than by the loss's weight: class weights in the loss do not change what accuracy is.
+            self.add_sum(num_right, self._num_waiting)
+            self._are_right, self._num_waiting = [], 0
 
     def _predicted(self, logits: Tensor) -> Tensor:
         is_single = logits.ndim == 1 or logits.shape[-1] == 1

@@ -33,8 +33,13 @@ class Background:
     def begin(self, work: Callable[[], object]) -> None:
         """Have `work` done, after what was begun before it."""
         self.wait()
-        self._thread = threading.Thread(target=self._do, args=(work,), name="labwright writer")
-        self._thread.start()
+        thread = threading.Thread(target=self._do, args=(work,), name="labwright writer")
+        try:
+            thread.start()
+        except RuntimeError:  # the system gives no more threads
+            work()
+        else:
+            self._thread = thread
 
     def wait(self) -> None:
         """Until nothing is at work; raises what went wrong, once. On the thread itself: at once."""

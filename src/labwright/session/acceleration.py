@@ -13,6 +13,7 @@ from labwright.train.layouts import has_convolutions, prefers_channels_last, to_
 if TYPE_CHECKING:
     from labwright.experiment import Experiment
 
+_COMPILED = "_compiled_loss"
 _STOCK_STEP = ("forward", "compute_loss", "train_batch", "backward", "step")
 """Methods that together make one forward and one backward pass of the model in each batch, and a step."""
 
@@ -61,14 +62,16 @@ def _lay_out(experiment: "Experiment[ExperimentArgs]") -> bool:
 
 
 def _compile(experiment: "Experiment[ExperimentArgs]") -> None:
-    vars(experiment).pop("compute_loss", None)  # that of a run before
+    own = vars(experiment)
+    if own.get("compute_loss") is own.get(_COMPILED):  # that of a run before
+        own.pop("compute_loss", None)
     if not experiment.args.compile:
         return
-    if experiment.options.strategy == "fsdp":
+    if experiment.options.strategy == "fsdp" and experiment.world.size > 1:
         raise UserError("--compile does not go with --strategy=fsdp; leave one of the two out")
     require_compiler(experiment.device)
     compile_in_place(experiment.model)
-    vars(experiment)["compute_loss"] = compiled(experiment.compute_loss)
+    own["compute_loss"] = own[_COMPILED] = compiled(experiment.compute_loss)
 
 
 def _graph(experiment: "Experiment[ExperimentArgs]") -> bool:

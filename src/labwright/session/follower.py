@@ -5,8 +5,10 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+from labwright.args import UserError
 from labwright.runs import CheckpointStore, History, JsonlWriter, LogFile, RunDirectory, RunRecord
 from labwright.runs.proof.fingerprints import FingerprintLog
+from labwright.train import NonFiniteLoss
 from labwright.train.distributed.group import Group
 from labwright.train.distributed.world import RankLost
 
@@ -58,12 +60,12 @@ class Follower(Recorder):
         self._is_finished = True
 
     def fail(self, error: BaseException) -> None:
-        """A line where rank 0 has not heard of it."""
+        """A line where rank 0 has not heard of it: what stops all ranks alike is told once, by rank 0."""
         world = cast(Group, self.experiment.world)
         if isinstance(error, RankLost):
             if world.claims_last_word():
                 print(f"rank {world.rank}: {error}", file=sys.stderr, flush=True)
-        elif isinstance(error, Exception):
+        elif isinstance(error, Exception) and not isinstance(error, UserError | NonFiniteLoss):
             print(f"rank {world.rank} failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
 
 

@@ -36,9 +36,11 @@ class Launch:
     startup: Startup | None = None
     """What has been measured of the start so far."""
 
-    def resume_command(self, run: Path) -> str:
+    def resume_command(self, run: Path, num_ranks: int = 1) -> str:
         """What to type, where this was typed, to go on with a run."""
         program = [_near(Path(word), self.cwd) if Path(word).is_absolute() else word for word in self.program]
+        if num_ranks > 1:
+            program[:1] = ["torchrun", f"--nproc_per_node={num_ranks}"]  # which brings its own interpreter
         return shlex.join([*program, "resume", _near(run, self.cwd)])
 
     @property

@@ -59,6 +59,7 @@ class Profiler:
         self._experiment = experiment
         self._num_steps = num_steps
         self._stage = "warming up"
+        self._is_passing = False
         self._begun = experiment.position.step
         """The step before the first of the stage."""
         self._samples_before = 0
@@ -122,6 +123,7 @@ class Profiler:
         from .phases import DATA, REST
 
         told = self._taps.told(batches, DATA)
+        self._is_passing = True  # what other passes do is not heard
         self._enter(REST)
         try:
             while self._stage != "done":
@@ -134,11 +136,14 @@ class Profiler:
                 yield batch
         finally:
             self._leave()
+            self._is_passing = False
             if self._stage == "tracing":
                 self._take_trace()
         yield from batches
 
     def _enter(self, phase: str) -> None:
+        if not self._is_passing:
+            return
         if self._clock is not None:
             self._clock.enter(phase)
         elif self._trace is not None:
@@ -148,6 +153,8 @@ class Profiler:
             self._ranges[-1].__enter__()
 
     def _leave(self) -> None:
+        if not self._is_passing:
+            return
         if self._clock is not None:
             self._clock.leave()
         elif self._trace is not None:

@@ -11,6 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
 
 from labwright.args import ExperimentArgs, RunOptions, UserError
+from labwright.args.errors import Terminated
 from labwright.loop.nested import NOT_STOPPED
 from labwright.runs import RunDirectory, RunLock
 from labwright.runs.record import section
@@ -46,7 +47,7 @@ def joined(experiment: "BareExperiment[ExperimentArgs]", options: RunOptions) ->
     from labwright.train.distributed.group import Group, join, recall
 
     if launched_size() > 1:
-        experiment.world = join(_device_of(experiment))
+        experiment.world = join(lambda: _device_of(experiment))
     key = experiment.key_of_restarts = f"labwright/run directory {next(_runs)}"
     begun = experiment.world.on_main(lambda: recall(key))
     if begun is not None and options.stage == "train" and Path(begun).is_dir():
@@ -127,15 +128,22 @@ class AgreedStop(StopRequest):
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        with super().deferred(), self.world.watching():
-            yield
+        try:
+            with super().deferred(), self.world.watching():
+                yield
+        except RankLost:
+            self.is_lost = True
+            raise
         self.take(self.world.sum(self.wish()))
         self.raise_if_asked()
 
     def hear(self, number: int, frame: FrameType | None) -> None:
-        self.is_lost = self.is_lost or (not self._is_deferred and self.world.whom_we_lost() is not None)
-        if not self.is_lost:
-            super().hear(number, frame)
+        if self.is_lost:
+            return
+        lost = None if self._is_deferred else self.world.whom_we_lost()
+        if lost is not None and not any(kind.__name__ in lost for kind in (KeyboardInterrupt, Terminated)):
+            raise RankLost(lost)  # this signal is torchrun's, for that
+        super().hear(number, frame)
 
     def wish(self) -> list[float]:
         """What this rank has heard, a number for each signal."""

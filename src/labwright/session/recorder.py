@@ -29,6 +29,7 @@ from labwright.runs.plots import ThrottledPlot, plot_history
 from labwright.runs.proof.fingerprints import FingerprintLog
 from labwright.runs.terminal import Terminal
 from labwright.trackers import GuardedTrackers, RunInfo, Tracker
+from labwright.train.distributed.world import RankLost
 
 from .display import Display
 from .earlier import Earlier, Parent
@@ -326,11 +327,11 @@ class Recorder:
     def draw(self, what: str, draw: Callable[[], T]) -> T | None:
         """The result of `draw`; what fails is a warning, since no run should be lost to a picture or a table.
 
-        A disk that takes no more is an error all the same: what comes next would be lost too.
+        A disk that takes no more, or the loss of a rank, is an error all the same: what comes next would be lost too.
         """
         try:
             return draw()
-        except DiskError:
+        except (DiskError, RankLost):
             raise
         except Exception as error:
             self.terminal.warn(f"{what} failed: {type(error).__name__}: {error}")
@@ -392,7 +393,8 @@ class Recorder:
     def _show_resume_command(self) -> None:
         """The last line, so that nobody has to look for it."""
         if self.options.stage == "train":
-            self.terminal.error(f"to go on: {self.launch.resume_command(self.directory.path)}")
+            command = self.launch.resume_command(self.directory.path, self.experiment.world.size)
+            self.terminal.error(f"to go on: {command}")
 
     def close(self) -> None:
         """Close what was opened of the files, and let others have the run."""

@@ -26,7 +26,7 @@ from .ranks import (
 )
 from .recorder import Recorder
 from .result import RunResult, flat
-from .startup import PREFLIGHT, await_first_step, begin_startup, mark, report
+from .startup import PREFLIGHT, await_first_step, begin_startup, leave_out_imports, mark, report
 
 if TYPE_CHECKING:
     from labwright.bare import BareExperiment
@@ -41,6 +41,7 @@ def run_session(
     """Run `experiment` and leave its run directory; see `BareExperiment.run`."""
     if options.preflight:
         raise UserError("--preflight is no run; call the experiment's preflight() for what it says")
+    leave_out_imports()
     terminal, launch = terminal or Terminal(), launch or Launch()
     with joined(experiment, options) as options:
         return _run_joined(experiment, options, terminal, launch)
@@ -70,7 +71,7 @@ def _run_joined(
             options = options.model_copy(update={"resume": None})
         experiment.is_taken_up = parent is None and earlier is not None and earlier.checkpoint is not None
         begin_startup(experiment, options, launch.startup)
-        with world.refusing_together():
+        with world.watching(), world.refusing_together():
             prepare(experiment, options)
         if parent is not None and earlier is not None:
             earlier.lock.release()  # it has given its weights
@@ -86,6 +87,7 @@ def _run_joined(
         is_tracked = world.is_main and not options.debug
         with world.refusing_together():
             trackers = experiment.build_trackers(options, terminal.warn) if is_tracked else []
+        with world.watching(), world.refusing_together():
             num_rows = _return_to(experiment, earlier)
         if world.is_main:
             experiment.warnings += warnings_of_changed_code(experiment, earlier.directory if earlier else None, launch)

@@ -68,10 +68,18 @@ def load_weights(experiment: "Experiment[ExperimentArgs]", weights: dict[str, An
     load_into(experiment.model, weights, where)
 
 
+def _keep_to_kernels(optimizer: "Optimizer") -> None:
+    """Take plain steps where the state is of a run whose device had fused ones, and this one has none."""
+    for group in optimizer.param_groups:
+        if group.get("fused") and not optimizer.defaults.get("fused"):
+            group["fused"] = False
+
+
 def load_optimizer(world: World, optimizer: "Optimizer", state: dict[str, Any]) -> None:
     """Bring an optimizer to a whole state, or to this rank's part of it."""
     if world.size == 1:
         optimizer.load_state_dict(state)
+        _keep_to_kernels(optimizer)
         align_state(optimizer)
         return
     from labwright.train.distributed.sharded import share_out_optimizer_state

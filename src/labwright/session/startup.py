@@ -116,6 +116,10 @@ def report(experiment: "BareExperiment[ExperimentArgs]") -> None:
         experiment.recorder.record.update(startup=startup.to_json())
 
 
+_RESTING: list[bool] = []
+"""Not empty while the collector rests."""
+
+
 @contextmanager
 def collector_at_rest() -> Iterator[None]:
     """A block that imports much and ends the process: the garbage collector does not go through what was imported.
@@ -123,6 +127,7 @@ def collector_at_rest() -> Iterator[None]:
     `leave_out_imports` is to be called within, when the imports are done. After a good end what the block has left is
     finalized here, and the rest goes with the process.
     """
+    _RESTING.append(True)
     gc.disable()
     try:
         yield
@@ -134,12 +139,14 @@ def collector_at_rest() -> Iterator[None]:
         gc.collect()
         gc.freeze()
     finally:
+        _RESTING.clear()
         gc.enable()
 
 
 def leave_out_imports() -> None:
     """Within such a block the collector is on from now, and looks at new objects only."""
-    if not gc.isenabled():
+    if _RESTING:
+        _RESTING.clear()
         gc.freeze()
         gc.enable()
 

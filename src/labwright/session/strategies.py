@@ -17,6 +17,8 @@ def build_parallel(experiment: "Experiment[ExperimentArgs]") -> Any:
         if strategy != "ddp":
             line = f"--strategy={strategy}: one rank has nothing to share out; torchrun starts several"
             experiment.warnings.append(line)
+        if experiment.args.sync_batchnorm:
+            experiment.warnings.append("--sync_batchnorm: one rank has the whole batch; torchrun starts several")
         return None
     experiment.chosen["ranks"] = {"world_size": experiment.world.size, "strategy": experiment.options.strategy}
     _sync_batchnorm(experiment)

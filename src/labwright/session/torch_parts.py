@@ -68,6 +68,7 @@ def build_torch_parts(experiment: "Experiment[ExperimentArgs]") -> None:
     _load_weights(experiment)
     experiment.model.to(experiment.device)
     accelerate(experiment)
+    experiment.world.refuse_so_far()  # the next one talks to the others, and gives up on those who are long in coming
     experiment.parallel_model = build_parallel(experiment)
     on_device: Any = getattr(getattr(args, "dataset", None), "on_device", "auto")
     experiment.augmentation = _build_augmentation(experiment) if trains else None
@@ -87,9 +88,7 @@ def _build_stepper(experiment: "Experiment[ExperimentArgs]", train: Mapping[str,
     experiment.optimizers = experiment.build_optimizers()
     if experiment.num_epochs and experiment.options.stage == "train" and not experiment.optimizers:
         raise UserError("build_optimizers() gives no optimizer to train with; --epochs=0 evaluates only")
-    experiment.chosen["fused"] = {
-        name: bool(optimizer.defaults.get("fused")) for name, optimizer in experiment.optimizers.items()
-    }
+    _note_fused(experiment)
     share_out_optimizers(experiment)
     steps_per_epoch = sum(-(-len(loader) // args.accumulate_batches) for loader in train.values())
     experiment.schedulers = experiment.build_schedulers(experiment.num_epochs, steps_per_epoch)
@@ -177,13 +176,17 @@ def _refuse_lone_samples(experiment: "Experiment[ExperimentArgs]", loaders: Mapp
     num_ranks = experiment.world.size
     if not any(isinstance(module, _BatchNorm) for module in experiment.model.modules()):
         return
-    if num_ranks > 1 and experiment.args.sync_batchnorm:
-        return
+    is_synced = num_ranks > 1 and experiment.args.sync_batchnorm
     for name, loader in loaders.items():
         if not isinstance(loader, Loader):
             continue  # of one's own: whoever builds it knows its batches
         last = loader.num_samples % loader.batch_size or loader.batch_size
-        if min(last, loader.batch_size) // num_ranks < 2:
+        if is_synced and last < num_ranks:
+            raise UserError(
+                f"--sync_batchnorm needs a sample on each of {num_ranks} ranks in every batch, but with --batch_size="
+                f"{loader.batch_size} the last of {name} has {last}; choose another --batch_size"
+            )
+        if not is_synced and min(last, loader.batch_size) // num_ranks < 2:
             of_rank = f" on each of {num_ranks} ranks" if num_ranks > 1 else ""
             raise UserError(
                 f"batch normalization needs two samples in every batch{of_rank}, but with --batch_size="
@@ -263,6 +266,13 @@ def torch_state(experiment: "Experiment[ExperimentArgs]") -> dict[str, Any]:
     }
 
 
+def _note_fused(experiment: "Experiment[ExperimentArgs]") -> None:
+    experiment.chosen["fused"] = {
+        name: all(group.get("fused") or False for group in optimizer.param_groups)
+        for name, optimizer in experiment.optimizers.items()
+    }
+
+
 def load_torch_state(experiment: "Experiment[ExperimentArgs]", state: dict[str, Any]) -> None:
     """Put everything back to where `torch_state` found it.
 
@@ -278,6 +288,7 @@ def load_torch_state(experiment: "Experiment[ExperimentArgs]", state: dict[str, 
             raise UserError(f"the checkpoint has the {name} {listed(state[name])}, and the experiment {listed(parts)}")
     for key, optimizer in experiment.optimizers.items():
         load_optimizer(experiment.world, optimizer, state["optimizers"][key])
+    _note_fused(experiment)  # a run goes on as it began
     for key, scheduler in experiment.schedulers.items():
         scheduler.load_state_dict(state["schedulers"][key])
     experiment.stepper.load_state_dict(state["stepper"])

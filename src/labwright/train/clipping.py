@@ -43,6 +43,8 @@ def are_finite(gradients: list[Tensor]) -> bool:
     if not gradients:
         return True
     device = gradients[0].device
+    if any(map(torch.is_complex, gradients)) or any([gradient.device != device for gradient in gradients]):
+        return bool(gradient_norm(gradients).isfinite())
     if device not in _CHECKS:
         with torch.inference_mode(False):
             _CHECKS[device] = torch.zeros((), device=device), torch.ones((), device=device)

@@ -20,7 +20,7 @@ from .look_ahead import copied_ahead, made_ahead, pinned
 from .order import Order, Task
 from .seeding import isolated_rng, seed_cpu
 from .seeds import numbered_seed
-from .workers import Workers, usual_num_workers
+from .workers import Workers, one_thread, usual_num_workers
 
 Collate = Callable[[list[Any]], Any]
 _NUM_TRIED, _LONG_SECONDS = 3, 0.01
@@ -83,6 +83,7 @@ class Loader:
         self._order = order
         self._num_workers: int | None = None if num_workers == "auto" else num_workers
         """None: not known yet."""
+        self._is_chosen = num_workers == "auto"
         self._seconds: list[float] = []
         """How long the first batches took, until the number of workers is known."""
         self._device = device if device is not None and device.type == "cuda" else None
@@ -149,7 +150,14 @@ class Loader:
         return copied_ahead(gathered, self._device, fetch.finish)
 
     def _here(self, tasks: Iterator[Task]) -> Iterator[Batch]:
-        return (pinned(self._fetch(task)) if self._pin_memory else self._fetch(task) for task in tasks)
+        return (pinned(self._fetched(task)) if self._pin_memory else self._fetched(task) for task in tasks)
+
+    def _fetched(self, task: Task) -> Batch:
+        """The batch, made in this process as a worker would make it where a clock decides which of the two does."""
+        if not self._is_chosen:
+            return self._fetch(task)
+        with one_thread():
+            return self._fetch(task)
 
     def _by_workers(self, tasks: Iterator[Task]) -> Iterator[Batch]:
         assert self._num_workers
@@ -163,7 +171,7 @@ class Loader:
         """The first batches are fetched here; where none of them came quickly, the rest is by workers."""
         for task in islice(tasks, _NUM_TRIED - len(self._seconds)):
             started = perf_counter()
-            batch = self._fetch(task)
+            batch = self._fetched(task)
             self._seconds.append(perf_counter() - started)
             yield pinned(batch) if self._pin_memory else batch
         if len(self._seconds) == _NUM_TRIED:
@@ -246,7 +254,8 @@ class _Fetch:
     def _labelled(self, batch: Batch, positions: "list[int] | Tensor") -> Batch:
         """The batch with its `index` and `source`, where the dataset has not said them."""
         if "index" not in batch:
-            batch = {**batch, "index": torch.as_tensor(np.asarray(positions, dtype=np.int64))}
+            index = positions if isinstance(positions, Tensor) else torch.from_numpy(np.array(positions, np.int64))
+            batch = {**batch, "index": index}
         if "source" not in batch:
             batch = {**batch, "source": [self._source] * len(positions)}
         return batch

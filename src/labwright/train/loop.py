@@ -108,14 +108,11 @@ class TrainLoop(PassLoop):
         self._trains, self._is_read_at_once = self.is_training, self.device.type == "cpu"
         if hasattr(self.dataset, "should_stop") and self.world.size == 1:  # of several ranks none leaves alone
             self.dataset.should_stop = self.recorder.stop.is_asked
-        self._is_passing, self._num_evaluated = True, 0
-        try:
-            if self.is_training:
-                self._train_on_dataset()
-            else:
-                self._evaluate_dataset()
-        finally:
-            self._is_passing = False
+        self._num_evaluated = 0
+        if self.is_training:
+            self._train_on_dataset()
+        else:
+            self._evaluate_dataset()
 
     def _train_on_dataset(self) -> None:
         self.model.train()
@@ -226,7 +223,8 @@ class TrainLoop(PassLoop):
         if self._is_borrowed():
             return True
         may_be = self.stepper.max_skipped_steps > 0
-        return may_be and not (math.isfinite(float(loss.value)) and math.isfinite(self._loss_of_all(loss)))
+        is_finite = loss.weight == 0 or math.isfinite(float(loss.value))  # a mean over nothing is no number
+        return may_be and not (is_finite and math.isfinite(self._loss_of_all(loss)))
 
     def _count_step(self, loss: "Loss") -> None:
         position = self.position

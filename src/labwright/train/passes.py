@@ -54,10 +54,11 @@ class PassLoop(AgreeingLoop):
         """How far the pass has come."""
         self._require_finite_weights()
         self._count_seconds()
+        measured = self._measured()
         return {
             "num_batches": self._num_batches,
-            **self._measured(),
-            "ranks": self.world.gather(self._measured())[1:],
+            **measured,
+            "ranks": self.world.gather(measured)[1:],
             "dataset_metrics": {name: _packed(value) for name, value in self.dataset_metrics.items()},
             "artifacts": self.artifacts.counts(),
         }

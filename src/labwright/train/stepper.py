@@ -123,15 +123,15 @@ class Stepper:
         that is broken off within a window leaves nothing: what was accumulated is dropped.
         """
         self._drop_windows()
-        if self.accumulate_batches == 1:
-            yield from batches
-            return
         loop = self._loop = object()
         try:
-            for number, (batch, is_last) in enumerate(_with_last(batches), start=1):
-                self._is_last_batch = is_last
-                self.closes_window = is_last or number % self.accumulate_batches == 0
-                yield batch
+            if self.accumulate_batches == 1:
+                yield from batches
+            else:
+                for number, (batch, is_last) in enumerate(_with_last(batches), start=1):
+                    self._is_last_batch = is_last
+                    self.closes_window = is_last or number % self.accumulate_batches == 0
+                    yield batch
             for course in self._courses.values():
                 if course.window is not None:
                     self._close(course, course.window)
@@ -173,6 +173,8 @@ class Stepper:
             raise UserError(f"weight must be the number of samples that the loss is the mean of, not {weight}")
         if self.ranks is not None and self.ranks.is_borrowed:
             weight = 0.0
+        if weight == 0:
+            loss = loss.nan_to_num(0.0, 0.0, 0.0)  # a mean over nothing may be NaN, and so is that times 0
         course = self._courses.get(optimizer) or self._course(optimizer)
         window, course.window = course.window, None  # lost if this fails: its gradients would be half a batch's
         if window is None:
@@ -257,11 +259,11 @@ class Stepper:
             loss, norm = course.step_unread(loss.detach(), gradient_norm(gradients) if norm is None else norm)
             is_applied = True  # if not, the next check ends the run
         else:
-            every = self.norm_every_n_steps
-            if norm is None and (every == 1 or course.num_steps % every == 1 or not are_finite(gradients)):
+            every, is_finite = self.norm_every_n_steps, norm is not None or are_finite(gradients)
+            if norm is None and (every == 1 or course.num_steps % every == 1 or not is_finite):
                 norm = finite_norm(gradients)
             loss, norm = loss.item(), None if norm is None else float(norm)
-            is_applied = math.isfinite(loss) and (norm is None or math.isfinite(norm))
+            is_applied = math.isfinite(loss) and is_finite and (norm is None or not clips or math.isfinite(norm))
             if is_applied:
                 course.optimizer.step()
         window.drop_gradients()

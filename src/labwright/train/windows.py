@@ -1,6 +1,7 @@
 """What a step is made of: the window of one optimizer, and what advances with it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -38,12 +39,23 @@ class Window:
             loss = loss.float()  # 16 bits may not hold the sum
         share = weight / self.first_weight
         factor = share * scale
-        (loss if factor == 1 else loss * factor).backward()
+        with nullcontext() if weight else self._no_gradients():
+            (loss if factor == 1 else loss * factor).backward()
         if self.loss is None:
             self.loss = loss if share == 1 else loss.detach() * share
         else:
             self.loss = self.loss.detach() + loss.detach() * share
         self.divisor += factor
+
+    @contextmanager
+    def _no_gradients(self) -> Iterator[None]:
+        """Within, backward passes come to zeros, even where they divide by a number of samples that is 0."""
+        hooks = [each.register_hook(torch.zeros_like) for each in self.parameters if each.requires_grad]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def drop_gradients(self) -> None:
         # What the optimizer's zero_grad does, at a tenth of its time.

@@ -18,7 +18,7 @@ import time
 import traceback
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from itertools import cycle, islice
 from multiprocessing.process import BaseProcess
@@ -43,6 +43,20 @@ _CAUSES = {
     "SIGBUS": ", most likely because shared memory (/dev/shm) is full",
     "SIGSEGV": ", a crash in native code",
 }
+
+
+@contextmanager
+def one_thread() -> Generator[None]:
+    """A block in which torch computes with one thread, as workers do: sums may depend on how many there are."""
+    before = torch.get_num_threads()
+    if before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def usual_num_workers() -> int:

@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from labwright.args import ExperimentArgs, RunOptions, UserError
@@ -14,6 +13,7 @@ from labwright.train import rng_state, set_rng_state
 from ..preflight.rehearsal import as_tried, put_back, rehearse, scratch_folder, work_on_copies
 from ..preflight.trial import begin_pass, train_on
 from ..prepare import prepare
+from ..startup import leave_out_imports
 
 if TYPE_CHECKING:
     from labwright.bare import BareExperiment
@@ -26,8 +26,6 @@ class Prepared(NamedTuple):
     experiment: "Experiment[ExperimentArgs]"
     name: str
     """Of its first training set."""
-    folder: Path
-    """Where it may write."""
     hooks: Sequence[Hook[Any]]
     """Which it does not have meanwhile."""
 
@@ -46,6 +44,7 @@ def prepared(experiment: "BareExperiment[ExperimentArgs]") -> Generator[Prepared
         )
     if experiment.args.epochs == 0:
         raise UserError("--epochs=0 trains nothing; leave it out")
+    leave_out_imports()
     before, numbers = dict(vars(experiment)), rng_state()
     work_on_copies(experiment)
     try:
@@ -56,7 +55,7 @@ def prepared(experiment: "BareExperiment[ExperimentArgs]") -> Generator[Prepared
             hooks = experiment.hooks
             rehearse(experiment, folder)
             with experiment.computing():
-                yield Prepared(tried, next(iter(tried.splits.train)), folder, hooks)
+                yield Prepared(tried, next(iter(tried.splits.train)), hooks)
     finally:
         put_back(experiment, before)
         set_rng_state(numbers)

@@ -75,7 +75,8 @@ class Tax:
         """What it comes to."""
         time_of = "CPU time" if self.device.startswith("cpu") else "time"
         names = ["the loop itself", *(row.name.removeprefix("+ ") for row in self.rows[2:])]
-        parts = [f"{name} {100 * row.added:+.0f} %" for name, row in zip(names, self.rows[1:], strict=True)]
+        steps = zip(names, self.rows, self.rows[1:], strict=False)
+        parts = [f"{name} {100 * (row.ratio - before.ratio):+.0f} %" for name, before, row in steps]
         return f"a step takes {self.rows[-1].ratio:.2f} times the {time_of} of the bare loop: {', '.join(parts)}"
 
     def to_json(self) -> dict[str, Any]:
@@ -94,7 +95,7 @@ def measure_tax(
     """
     seconds = (options or BenchOptions()).seconds
     with ExitStack() as stack:
-        tried, name, _, hooks = stack.enter_context(prepared(experiment))
+        tried, name, hooks = stack.enter_context(prepared(experiment))
         bench = _Bench(tried, name, hooks)
         bench.choose_length()
         stack.callback(bench.record())

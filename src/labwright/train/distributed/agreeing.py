@@ -29,7 +29,6 @@ class AgreeingLoop(NestedLoop):
     """What computes the training loss where several ranks share the work."""
     stop_wish: int = NOT_STOPPED
     """The level that this rank wants to end, until all ranks know."""
-    _is_passing: bool = False
     _num_evaluated: int = 0
     _num_batches: int = 0
 
@@ -52,9 +51,13 @@ class AgreeingLoop(NestedLoop):
         ranks.wishes, ranks.heard = agreement.wishes, agreement.heard
 
     def stop(self, level: Level = "experiment") -> None:
-        if self.agreement is None or not self._is_passing:
+        if self.agreement is None:
             return super().stop(level)
-        self.stop_wish = min(self.stop_wish, DEPTH[level])  # all end it together, after the next step
+        self.stop_wish = min(self.stop_wish, DEPTH[level])  # all end it together, where they meet next
+
+    def _agree_on_stop(self) -> None:
+        if self.agreement is not None:
+            self.agreement.meet()
 
     def wished_depth(self) -> int:
         """What this rank wants to end, or has."""

@@ -50,20 +50,30 @@ def recall(key: str) -> str | None:
     return store.get(key).decode() if store.check([key]) else None
 
 
-def join(device: torch.device) -> "Group":
-    """The ranks of this job, once each has asked for it. `Group.leave` ends it."""
-    return Group(launched_rank(), launched_size(), int(os.environ.get("LOCAL_RANK", "0")), device)
+def join(choose_device: Callable[[], torch.device]) -> "Group":
+    """The ranks of this job, once each has asked for it and has a device. `Group.leave` ends it.
+
+    Raises:
+        UserError: there is none for one of them.
+    """
+    return Group(launched_rank(), launched_size(), int(os.environ.get("LOCAL_RANK", "0")), choose_device)
 
 
 class Group(World):
     """Several ranks; what each method says, all of them must ask for in the same order."""
 
-    def __init__(self, rank: int, size: int, local_rank: int, device: torch.device) -> None:
+    def __init__(self, rank: int, size: int, local_rank: int, choose_device: Callable[[], torch.device]) -> None:
         self.rank, self.size, self.local_rank = rank, size, local_rank
         self._store = PrefixStore(f"labwright/{num_restarts()}/{next(_joined)}", job_store())
         self._num_calls = 0
         self._num_refusals = 0
         self._is_refusing = False
+        self._processes: dict[int, tuple[str, int]] = {}
+        self._tell(f"process/{rank}", (socket.gethostname(), os.getpid()))
+        for each in range(size):
+            self._processes[each] = pickle.loads(self._get(f"process/{each}"))
+        with self.refusing_together():
+            device = choose_device()
         self._owns_group = not dist.is_initialized()
         if self._owns_group:
             dist.init_process_group(
@@ -73,9 +83,6 @@ class Group(World):
                 world_size=size,
                 timeout=timedelta(seconds=TIMEOUT_SECONDS),
             )
-        here: list[Any] = [None] * size
-        dist.all_gather_object(here, (socket.gethostname(), os.getpid()))
-        self._processes: list[tuple[str, int]] = here
 
     def leave(self) -> None:
         """Take the group down; only where all ranks do."""
@@ -152,9 +159,21 @@ class Group(World):
         try:
             yield
         except UserError as error:
+            if not self._is_refusing:  # of `refuse_so_far`: all know
+                raise
             own = error
         finally:
             self._is_refusing = False
+        self._share_refusal(own)
+
+    def refuse_so_far(self) -> None:
+        self._is_refusing = False
+        self._share_refusal(None)
+        self._num_refusals += 1
+        self._is_refusing = True
+
+    def _share_refusal(self, own: UserError | None) -> None:
+        """Raise the refusal of any rank, once all have come here."""
         self._tell(self._refusal_of(self.rank), None if own is None else str(own))
         texts = [pickle.loads(self._get(self._refusal_of(rank))) for rank in range(self.size)]
         if own is not None and self.rank == 0:
@@ -214,7 +233,7 @@ class Group(World):
 
     def _is_there(self, rank: int) -> bool:
         """Whether the process of a rank lives, as far as can be seen from this machine."""
-        host, process = self._processes[rank]
+        host, process = self._processes.get(rank, (None, 0))
         if host != socket.gethostname():
             return True
         try:
@@ -241,7 +260,7 @@ class Group(World):
         # Not the store's own wait: it ends after a time, and hears no signal meanwhile.
         pause, looked_at = 0.0005, time.monotonic()
         while not self._store.check([key]):
-            if self._is_refusing and self._store.check([self._refusal_of(0)]):
+            if self._is_refusing and self._store.check([self._refusal_of(0)]) and not self._store.check([key]):
                 raise UserError("rank 0 refuses")  # which says why, to all
             if time.monotonic() - looked_at > _LOOK_SECONDS:
                 lost, looked_at = self.whom_we_lost(), time.monotonic()

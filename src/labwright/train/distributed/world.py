@@ -57,6 +57,9 @@ class World:
         """A block whose UserError on any rank is raised on all of them when it ends."""
         yield
 
+    def refuse_so_far(self) -> None:
+        """Within `refusing_together`, wait for all ranks, however long one takes, and raise what any has refused."""
+
     @contextmanager
     def watching(self) -> Iterator[None]:
         """A block whose failed communication is raised as RankLost."""
