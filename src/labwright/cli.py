@@ -234,8 +234,10 @@ def _finish(run: "Callable[[], RunResult]", terminal: "Terminal") -> "RunResult"
 
     try:
         return run()
-    except (UserError, NonFiniteLoss, WorkerDied, RankLost):
-        if not terminal.has_told:
+    except (UserError, NonFiniteLoss, WorkerDied, RankLost) as error:
+        if isinstance(error, RankLost) and not terminal.has_told:
+            print(f"rank {launched_rank()}: {error}", file=sys.stderr)
+        elif not terminal.has_told:
             raise
         raise SystemExit(1) from None
 

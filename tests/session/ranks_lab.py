@@ -3,10 +3,12 @@
 Digits in double precision, in sets of prime sizes, with samples that stop a rank, and what became of it as JSON.
 """
 
+import contextlib
 import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +17,14 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from labwright import Experiment, ExperimentArgs, MachineConfig, RunOptions, UserError
+from labwright import Experiment, ExperimentArgs, MachineConfig, RunOptions, UserError, train
+from labwright.args.errors import Terminated
 from labwright.datasets import DigitsDataArgs, limit
 from labwright.loop import Hook
 from labwright.models import MLPArgs
 from labwright.optimizers import AdamArgs
 from labwright.train import NonFiniteLoss
+from labwright.train.distributed import group
 
 NUM_TRAIN, NUM_TEST = 299, 127
 
@@ -42,6 +46,8 @@ class Double(Experiment[DoubleArgs]):
     """`at_step` is called at the end of each training batch, on every rank."""
 
     at_step: Callable[["Double"], None] | None = None
+    stops_at: str = ""
+    """The event of a hook at which the last rank stops the run."""
 
     def build_datasets(self) -> Any:
         splits = super().build_datasets()
@@ -59,6 +65,8 @@ class Double(Experiment[DoubleArgs]):
         return batch
 
     def build_hooks(self) -> list[Hook[Any]]:
+        if self.stops_at:
+            return [_StopsAt(self.stops_at)]
         return [] if self.at_step is None else [_AtStep(self.at_step)]
 
 
@@ -81,6 +89,34 @@ class NotFinite(Double):
         return loss._replace(value=loss.value * float("nan")) if is_bad else loss
 
 
+class Weighted(Double):
+    """Small digits count nothing, so that some shares have no loss, nor a gradient."""
+
+    def compute_loss(self, batch: Any) -> Any:
+        loss = super().compute_loss(batch)
+        each = torch.nn.functional.cross_entropy(loss.outputs["logits"], batch["target"], reduction="none")
+        counts = (batch["target"] > 3).double()
+        return loss._replace(value=(each * counts).sum() / counts.sum(), weight=counts.sum().item())
+
+
+class Late(Double):
+    """The last rank needs longer for its model than ranks wait for each other within an exchange."""
+
+    def build_model(self) -> Any:
+        if _is_last_rank():
+            time.sleep(1.25 * group.TIMEOUT_SECONDS)
+        return super().build_model()
+
+
+class Unreadable(Double):
+    """The last rank cannot build its model."""
+
+    def build_model(self) -> Any:
+        if _is_last_rank():
+            raise UserError("cannot read the weights")
+        return super().build_model()
+
+
 class _AtStep(Hook[Any]):
     def __init__(self, act: Callable[[Double], None]) -> None:
         self._act = act
@@ -90,11 +126,44 @@ class _AtStep(Hook[Any]):
             self._act(loop)
 
 
-def run(folder: Path, kind: type[Double] = Double, at_step: Any = None, **changes: Any) -> dict[str, Any]:
+class _StopsAt(Hook[Any]):
+    """Where the name says: that of an event, and the epoch."""
+
+    def __init__(self, when: str) -> None:
+        self._event, self._epoch = when.rsplit(" ", 1)
+
+    def _stop(self, event: str, loop: Any) -> None:
+        if event == self._event and loop.epoch == int(self._epoch) and _is_last_rank():
+            loop.stop()
+
+    def on_epoch_start(self, loop: Any) -> None:
+        self._stop("epoch start", loop)
+
+    def on_dataset_start(self, loop: Any) -> None:
+        self._stop(f"{loop.dataset_name} start", loop)
+
+    def on_dataset_end(self, loop: Any) -> None:
+        self._stop(f"{loop.dataset_name} end", loop)
+
+
+class Interrupted(Double):
+    """torchrun is asked to end while rank 0 draws; that rank hears of it when the other one has ended."""
+
+    def plot(self, run: Any, predictions: Any) -> list[Path]:
+        world: Any = self.world
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        os.kill(os.getppid(), signal.SIGTERM)
+        while world.whom_we_lost() is None:
+            time.sleep(0.05)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        return []
+
+
+def run(folder: Path, kind: type[Double] = Double, at_step: Any = None, stops_at: str = "", **changes: Any) -> dict[str, Any]:
     """What a run came to, as this rank sees it."""
     options = {name: changes.pop(name) for name in list(changes) if name in RunOptions.model_fields}
     experiment = kind(DoubleArgs(**changes), MachineConfig(results_dir=folder, use_cuda=False))
-    experiment.at_step = at_step
+    experiment.at_step, experiment.stops_at = at_step, stops_at
     result = experiment.run(RunOptions(snapshot=False, predictions="none", **options))
     return {"run": str(result.run_dir), "steps": result.steps, "test": result.test, "val": result.val}
 
@@ -142,6 +211,30 @@ def refused(folder: Path) -> list[Any]:
     return told
 
 
+def weighted(folder: Path) -> list[Any]:
+    """Batches of which some ranks have nothing that counts."""
+    return [run(folder, Weighted, batch_size=8, epochs=1)]
+
+
+def late(folder: Path) -> list[Any]:
+    """Ranks that need longer than others, and what one cannot do."""
+    group.TIMEOUT_SECONDS = 4.0
+    told: list[Any] = [run(folder, Late, epochs=1)["steps"]]
+    for kind, choose_device in ((Unreadable, train.choose_device), (Double, _no_device)):
+        train.choose_device = choose_device
+        try:
+            run(folder, kind)
+        except UserError as error:
+            told.append(str(error))
+    return told
+
+
+def _no_device(*args: Any, **kwargs: Any) -> Any:
+    if _is_last_rank():
+        raise UserError("there is no GPU left")
+    return torch.device("cpu")
+
+
 def stopped(folder: Path) -> list[Any]:
     """A hook of one rank stops the run."""
 
@@ -150,6 +243,31 @@ def stopped(folder: Path) -> list[Any]:
             loop.stop("experiment")
 
     return [run(folder, at_step=stop)]
+
+
+def stopped_between(folder: Path) -> list[Any]:
+    """A hook of one rank stops the run between two passes."""
+    events = ("epoch start 2", "train start 2", "train end 1", "val end 1")
+    return [run(folder, stops_at=event) for event in events]
+
+
+def appended(folder: Path) -> list[Any]:
+    """Each rank keeps a row of each step; the run is interrupted in the second epoch, and resumed."""
+
+    def append(loop: Double) -> None:
+        loop.append("rows", {"step": loop.position.step, "rank": loop.world.rank})
+        if loop.position.step == 13 and loop.options.resume is None and _is_last_rank():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with contextlib.suppress(Terminated):
+        run(folder, at_step=append)
+    begun = next(folder.glob("double/*"))
+    return [run(folder, at_step=append, resume=str(begun))]
+
+
+def drawing(folder: Path) -> list[Any]:
+    """A signal comes while rank 0 works alone."""
+    return [run(folder, Interrupted, epochs=1)]
 
 
 def _is_last_rank() -> bool:

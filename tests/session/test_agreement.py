@@ -9,7 +9,7 @@ from labwright.args.errors import Terminated
 from labwright.session.ranks import AgreedStop
 from labwright.session.signals import WANTED
 from labwright.train.distributed.group import Group
-from labwright.train.distributed.world import World
+from labwright.train.distributed.world import RankLost, World
 
 
 class Two(World):
@@ -58,6 +58,23 @@ def test_a_signal_of_another_rank_ends_this_one() -> None:
 def test_signals_that_come_since_a_rank_is_gone_are_no_news() -> None:
     stop = agreed_stop(heard(0))
     cast(Any, stop.world).whom_we_lost = lambda: "rank 1 of 2 is gone"
+    with pytest.raises(RankLost, match="rank 1 of 2 is gone"):
+        stop.hear(signal.SIGTERM, None)
+    stop.is_lost = True
     stop.hear(signal.SIGTERM, None)
-    assert stop.is_lost
+    assert stop.number is None
+
+
+def test_signal_that_has_ended_another_rank_ends_this_one_too() -> None:
+    stop = agreed_stop(heard(0))
+    cast(Any, stop.world).whom_we_lost = lambda: "rank 1 of 2 failed: Terminated: SIGTERM"
+    with pytest.raises(Terminated):
+        stop.hear(signal.SIGTERM, None)
+
+
+def test_signals_are_no_news_while_the_loss_of_a_rank_ends_the_block() -> None:
+    stop = agreed_stop(heard(0))
+    with pytest.raises(RankLost), stop.deferred():
+        raise RankLost("rank 1 of 2 is gone")
+    stop.hear(signal.SIGTERM, None)
     assert stop.number is None

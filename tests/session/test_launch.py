@@ -46,6 +46,15 @@ def test_code_is_looked_for_where_the_script_lies() -> None:
     assert Launch(("python", "-m", "labwright"), Path("/elsewhere")).code_dir == Path("/elsewhere")
 
 
+def test_several_ranks_go_on_by_torchrun() -> None:
+    launch = Launch(("python", "/lab/run.py"), Path("/lab"))
+    assert launch.resume_command(Path("/lab/results/a")) == "python run.py resume results/a"
+    expected = "torchrun --nproc_per_node=2 run.py resume results/a"
+    assert launch.resume_command(Path("/lab/results/a"), 2) == expected
+    expected = "torchrun --nproc_per_node=2 -m labwright resume a"
+    assert Launch(cwd=Path("/lab")).resume_command(Path("/lab/a"), 2) == expected
+
+
 @pytest.mark.slow
 def test_module_is_repeated_as_a_module_whatever_the_environment_says(tmp_path: Path) -> None:
     """A package run with -m uses relative imports; a variable set later would override args.yaml."""

@@ -159,6 +159,12 @@ def test_batch_normalization_of_whole_batches_trains(make: Callable[..., Any]) -
     assert make(model={"kind": "mlp", "batch_norm": True}, batch_size=20).run().epochs == 2
 
 
+def test_one_rank_is_told_that_it_has_no_batch_to_share(make: Callable[..., Any]) -> None:
+    experiment = make(model={"kind": "mlp", "batch_norm": True}, batch_size=20, epochs=1, sync_batchnorm=True)
+    experiment.run()
+    assert [line for line in experiment.warnings if line.startswith("--sync_batchnorm: one rank")]
+
+
 def test_noise_on_whole_numbers_is_refused(refused: Callable[..., str], points: Any) -> None:
     class Counts(points):
         def build_datasets(self) -> Splits:

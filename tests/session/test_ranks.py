@@ -14,6 +14,8 @@ from . import ranks_lab
 
 pytestmark = pytest.mark.slow
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run")
+TOGETHER = ("equal", "whole", "refused", "stopped", "stopped_between", "appended")
+"""The stories that one job can tell."""
 _OF_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
@@ -56,7 +58,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Job:
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory, alone: Job) -> Job:
     weights = alone.found[0]["equal"][0]["run"]
-    job = start(tmp_path_factory.mktemp("two"), 2, "equal", "whole", "refused", "stopped", weights=weights)
+    job = start(tmp_path_factory.mktemp("two"), 2, *TOGETHER, weights=weights)
     assert job.code == 0, job.shown
     return job
 
@@ -114,10 +116,29 @@ def test_what_ranks_cannot_do_is_refused_by_all_of_them_alike(two: Job) -> None:
     assert "--batch_size=1 is that of all 2 ranks together" in few
     assert "self.parallel" in of_its_own
     assert "the loss is nan at step 4" in not_finite
+    assert "rank 1 failed" not in two.shown  # rank 0 says it
 
 
 def test_a_stop_of_one_rank_ends_all_after_the_same_step(two: Job) -> None:
     assert [found["stopped"][0]["steps"] for found in two.found] == [5, 5]
+
+
+def test_a_stop_of_one_rank_between_passes_ends_all_there(two: Job) -> None:
+    first, second = (found["stopped_between"] for found in two.found)
+    assert first == second
+    assert [run["steps"] for run in first] == [10, 10, 10, 10]
+    assert [bool(run["val"]) for run in first] == [True, True, False, True]
+
+
+def test_rows_of_a_run_that_is_resumed_within_an_epoch_are_those_of_rank_0(two: Job) -> None:
+    rows = (Path(two.found[0]["appended"][0]["run"]) / "artifacts" / "rows.jsonl").read_text().splitlines()
+    assert [json.loads(row) for row in rows] == [{"step": step, "rank": 0} for step in range(1, 21)]
+
+
+def test_a_signal_while_rank_0_works_alone_ends_the_run(tmp_path: Path) -> None:
+    job = start(tmp_path, 2, "drawing")
+    assert job.code != 0
+    assert json.loads((next(tmp_path.glob("drawing/double/*")) / "run.json").read_text())["status"] == "interrupted"
 
 
 def test_a_run_whose_rank_was_killed_is_resumed_by_torchrun_and_ends_the_same(two: Job, tmp_path: Path) -> None:
@@ -144,3 +165,23 @@ def test_a_signal_to_one_rank_stops_all_after_the_same_step_and_one_process_goes
     expected = weights_of(never_stopped)
     assert all((weights - expected[name]).abs().max() < 1e-6 for name, weights in weights_of(went_on["run"]).items())
     assert "goes on with 1 rank and had 2" in (run / "log.txt").read_text()
+
+
+@pytest.fixture(scope="module")
+def unlike(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    job = start(tmp_path_factory.mktemp("unlike"), 2, "weighted", "late")
+    assert job.code == 0, job.shown
+    return job
+
+
+def test_ranks_wait_for_one_that_needs_long_and_refuse_what_one_cannot_do(unlike: Job) -> None:
+    refusals = ["rank 1: cannot read the weights", "rank 1: there is no GPU left"]
+    assert [found["late"] for found in unlike.found] == [[10, *refusals], [10, *refusals]]
+
+
+def test_share_without_anything_that_counts_changes_nothing(unlike: Job, tmp_path: Path) -> None:
+    run, alone = unlike.found[0]["weighted"][0]["run"], ranks_lab.weighted(tmp_path)[0]["run"]
+    for row, expected in zip(history_of(run), history_of(alone), strict=True):
+        assert row["metrics"] == pytest.approx(expected["metrics"], rel=1e-9)
+    expected = weights_of(alone)
+    assert all((weights - expected[name]).abs().max() < 1e-6 for name, weights in weights_of(run).items())

@@ -29,6 +29,7 @@ class InAnotherProcess(Hook[WatchedDigits]):
         if loop.epoch != 2:
             return
         run, results = loop.run_directory.path, loop.machine.results_dir
+        loop.recorder.checkpoints.writer.wait()
         self.files = sorted(path.name for path in run.rglob("*"))
         self.status = json.loads((run / "run.json").read_bytes())["status"]
         words = ["--experiment_id=digits", f"--config={run / 'args.yaml'}", "--mode=test", f"--from_checkpoint={run}"]

@@ -50,7 +50,6 @@ class NestedLoop:
             self.on_experiment_start()
             for hook in self.hooks:
                 hook.on_experiment_start(self)
-            self._agree_on_stop()
             if not self.is_stopped("experiment"):
                 self.run_experiment()
             for hook in reversed(self.hooks):
@@ -70,7 +69,6 @@ class NestedLoop:
             self.on_epoch_start()
             for hook in self.hooks:
                 hook.on_epoch_start(self)
-            self._agree_on_stop()
             if not self.is_stopped("epoch"):
                 self.run_epoch()
             for hook in reversed(self.hooks):
@@ -96,7 +94,6 @@ class NestedLoop:
         self.on_dataset_start()
         for hook in self.hooks:
             hook.on_dataset_start(self)
-        self._agree_on_stop()
         if not self.is_stopped("dataset"):
             self.run_dataset()
         means = {key: total / weight for key, (total, weight) in self._sums.items() if weight}
@@ -105,7 +102,6 @@ class NestedLoop:
         for hook in reversed(self.hooks):
             hook.on_dataset_end(self)
         self.on_dataset_end()
-        self._agree_on_stop()
         if self._stopped_at == DEPTH["dataset"]:
             self._stopped_at = NOT_STOPPED
         return self.dataset_metrics
@@ -148,9 +144,6 @@ class NestedLoop:
     def stop(self, level: Level = "experiment") -> None:
         """End `level` and all within it at the next opportunity: nothing more begins, what has begun gets its end."""
         self._stopped_at = min(self._stopped_at, DEPTH[level])
-
-    def _agree_on_stop(self) -> None:
-        """Called where what has been stopped is about to be left out: several processes agree on it."""
 
     def is_stopped(self, level: Level) -> bool:
         """Whether `level`, or one around it, was told to stop."""

@@ -103,6 +103,8 @@ class TrainLoop(PassLoop):
 
     def run_dataset(self) -> None:
         """One pass: training, or evaluation without gradients. `loss` and every metric are of the whole of it."""
+        if self._is_stopped_by_any("dataset"):
+            return
         self.meter, self._num_measured, self._num_batches, self._samples_at_work = self.new_meter(), 0, 0, []
         self._is_between_steps, self._num_artifacts = True, self.artifacts.counts()
         self._trains, self._is_read_at_once = self.is_training, self.device.type == "cpu"

@@ -55,9 +55,25 @@ class AgreeingLoop(NestedLoop):
             return super().stop(level)
         self.stop_wish = min(self.stop_wish, DEPTH[level])  # all end it together, where they meet next
 
-    def _agree_on_stop(self) -> None:
+    def _is_stopped_by_any(self, level: Level) -> bool:
+        """Whether any rank has stopped `level`, asked where all are about to begin or have ended it."""
         if self.agreement is not None:
             self.agreement.meet()
+        return self.is_stopped(level)
+
+    def run_experiment(self) -> None:
+        if not self._is_stopped_by_any("experiment"):
+            super().run_experiment()
+
+    def run_epoch(self) -> None:
+        if not self._is_stopped_by_any("epoch"):
+            super().run_epoch()
+
+    def pass_over(self, name: str, dataset: Any) -> dict[str, Any]:
+        metrics = super().pass_over(name, dataset)
+        if not self._is_stopped_by_any("epoch"):
+            self._stopped_at = NOT_STOPPED  # a pass that has ended is all that was stopped
+        return metrics
 
     def wished_depth(self) -> int:
         """What this rank wants to end, or has."""

@@ -67,13 +67,15 @@ class StepAgreement:
             asked = self._ask(window.divisor, loss)
         sums = asked.answer()
         divisor = sums[0] / size
+        if not divisor:
+            raise UserError("the loss of a step is the mean over nothing: its weight is 0 on all ranks")
         if loss.device.type == "cpu":
             window.loss = torch.tensor(sums[1] / size, dtype=torch.float64)
         else:
             total = loss.detach().clone()
             self._group.sum_tensor(total)
             window.loss = total / size
-        self.loss = window.loss * (loss_scale / divisor) if divisor else window.loss
+        self.loss = window.loss * (loss_scale / divisor)
         window.divisor = divisor
         self.heard(sums[2:])
 
