@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from labwright.runs.plots.style import BLUE, INK, MUTED, PAPER_LABEL, label_axes, picture
 
 GREY, PALE = "#8A8A8A", "#C9D6DF"
+_LONGEST = 2.5
+"""Longer bars are cut, or they would set the scale for all."""
 PANEL_WIDTH, NAMES_WIDTH, ROW_HEIGHT = 2.1, 1.5, 0.25  # inches
 
 
@@ -21,8 +23,8 @@ def draw_ratios(ratios: Mapping[str, Mapping[str, float]], path: Path, *, ours: 
         for row in dict.fromkeys(row for bars in ratios.values() for row in bars)
     }
     rows = sorted(means, key=lambda row: means[row])
-    highest = max(max(bars.values()) for bars in ratios.values())
-    note = "CPU time of an epoch relative to the bare loop, lower is better"
+    highest = min(_LONGEST, max(max(bars.values()) for bars in ratios.values()))
+    note = "CPU time of an epoch relative to the bare loop (dashed), lower is better"
     width, height = NAMES_WIDTH + PANEL_WIDTH * len(ratios), ROW_HEIGHT * len(rows) + 0.75
     with picture(path, "What an epoch costs", subtitle=note, width=width, height=height) as figure:
         for position, (workload, bars) in enumerate(ratios.items(), start=1):
@@ -30,7 +32,7 @@ def draw_ratios(ratios: Mapping[str, Mapping[str, float]], path: Path, *, ours: 
             name, _, batches = workload.partition(", ")
             label_axes(axes, name, [batches])
             _draw_panel(axes, bars, rows, ours, by_hand)
-            axes.set_xlim(0, 1.18 * highest)
+            axes.set_xlim(0, 1.3 * highest)
             axes.set_yticks(range(len(rows)), rows)
             axes.tick_params(length=0, labelcolor=INK, labelleft=position == 1)
 
@@ -41,10 +43,11 @@ def _draw_panel(axes: Axes, bars: Mapping[str, float], rows: list[str], ours: st
             continue
         is_ours, ratio = row == ours, bars[row]
         color = BLUE if is_ours else GREY if row.startswith(by_hand) else PALE
-        axes.barh(place, ratio, height=0.66, color=color, zorder=2)
+        length = min(ratio, _LONGEST)
+        axes.barh(place, length, height=0.66, color=color, zorder=2)
         axes.annotate(
-            f"{ratio:.2f}",
-            (ratio, place),
+            f"{ratio:.2f}" + " (cut)" * (ratio > length),
+            (length, place),
             (3, 0),
             textcoords="offset points",
             va="center",

@@ -1,4 +1,5 @@
 import math
+import weakref
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from labwright.metrics import (
     MeanSquaredError,
     Metric,
     Perplexity,
+    WeightedMean,
     metrics_for,
     positive_probability,
 )
@@ -135,3 +137,19 @@ def test_perplexity_of_a_hopeless_model_is_infinite(loss: float, expected: float
 
 def test_perplexity_of_nothing_is_nan() -> None:
     assert math.isnan(Perplexity().compute())
+
+
+def test_metrics_keep_nothing_of_a_batch_that_is_filled_anew_or_has_a_graph() -> None:
+    accuracy, loss = Accuracy(), WeightedMean()
+    weight = torch.eye(2, requires_grad=True)
+    inputs, target = torch.empty(2, 2), torch.empty(2, dtype=torch.int64)
+    for rows, classes in (([[1.0, 0.0], [1.0, 0.0]], [0, 0]), ([[0.0, 1.0], [0.0, 1.0]], [1, 0])):
+        inputs.copy_(torch.tensor(rows))
+        target.copy_(torch.tensor(classes))
+        hidden = inputs @ weight
+        graph = weakref.ref(hidden)
+        accuracy.update({"logits": hidden}, {"target": target}, 2)
+        loss.add(hidden.sum(), 1)
+        del hidden
+        assert graph() is None
+    assert (accuracy.compute(), loss.compute()) == (0.75, 2.0)

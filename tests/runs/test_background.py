@@ -92,3 +92,14 @@ def test_a_process_is_forked_when_nothing_is_at_work() -> None:
         os._exit(0 if done == ["work"] and threading.active_count() == 1 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     background.wait()
+
+
+def test_where_the_system_gives_no_more_threads_the_caller_does_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_thread(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    background, done = Background(), []
+    background.begin(lambda: done.append(1))
+    background.wait()
+    assert done == [1]

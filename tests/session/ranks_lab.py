@@ -159,7 +159,9 @@ class Interrupted(Double):
         return []
 
 
-def run(folder: Path, kind: type[Double] = Double, at_step: Any = None, stops_at: str = "", **changes: Any) -> dict[str, Any]:
+def run(
+    folder: Path, kind: type[Double] = Double, at_step: Any = None, stops_at: str = "", **changes: Any
+) -> dict[str, Any]:
     """What a run came to, as this rank sees it."""
     options = {name: changes.pop(name) for name in list(changes) if name in RunOptions.model_fields}
     experiment = kind(DoubleArgs(**changes), MachineConfig(results_dir=folder, use_cuda=False))
@@ -213,7 +215,7 @@ def refused(folder: Path) -> list[Any]:
 
 def weighted(folder: Path) -> list[Any]:
     """Batches of which some ranks have nothing that counts."""
-    return [run(folder, Weighted, batch_size=8, epochs=1)]
+    return [run(folder, Weighted, batch_size=6, epochs=1)]
 
 
 def late(folder: Path) -> list[Any]:

@@ -223,3 +223,16 @@ def test_compiled_run_is_the_same_up_to_rounding_and_resumes_to_the_bit(
     for name, value in weights(straight).items():
         assert torch.equal(value, weights(resumed)[name])
         torch.testing.assert_close(value, usual[name], rtol=1e-5, atol=1e-6)
+
+
+def test_a_loss_that_one_experiment_was_given_is_the_one_it_trains_with(make: Callable[..., Points]) -> None:
+    experiment, calls = make(epochs=1), []
+    usual = experiment.compute_loss
+
+    def counted(batch: Batch) -> Loss:
+        calls.append(batch)
+        return usual(batch)
+
+    vars(experiment)["compute_loss"] = counted
+    experiment.run()
+    assert calls

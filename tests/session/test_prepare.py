@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ import torch
 
 from labwright.args import MachineConfig, RunOptions, UserError
 from labwright.datasets import Splits
+from labwright.session.torch_parts import refuse_lone_samples
+from labwright.train import build_loader
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -157,6 +160,14 @@ def test_batch_normalization_of_a_lone_sample_is_refused(refused: Callable[..., 
 
 def test_batch_normalization_of_whole_batches_trains(make: Callable[..., Any]) -> None:
     assert make(model={"kind": "mlp", "batch_norm": True}, batch_size=20).run().epochs == 2
+
+
+def test_synchronized_batch_normalization_needs_a_sample_on_each_rank() -> None:
+    args = SimpleNamespace(sync_batchnorm=True)
+    of_two: Any = SimpleNamespace(world=SimpleNamespace(size=2), model=torch.nn.BatchNorm1d(2), args=args)
+    with pytest.raises(UserError, match="the last of train has 1"):
+        refuse_lone_samples(of_two, {"train": build_loader(list(range(5)), 4, shuffle=False, seed=0)})
+    refuse_lone_samples(of_two, {"train": build_loader(list(range(6)), 4, shuffle=False, seed=0)})
 
 
 def test_one_rank_is_told_that_it_has_no_batch_to_share(make: Callable[..., Any]) -> None:

@@ -620,3 +620,31 @@ def test_gradients_are_finite_only_if_each_is_and_stay_as_they_are(bad: float, d
         gradient[1] = bad
         assert not are_finite(gradients)
         gradient[1] = 0
+
+
+def test_steps_whose_finite_gradients_have_no_finite_norm_are_taken_whether_it_was_measured_or_not() -> None:
+    model = nn.Linear(4, 1, bias=False)
+    optimizer, stepper, told = torch.optim.SGD(model.parameters(), lr=1e-38), Stepper(), []
+    stepper.norm_every_n_steps, stepper.on_step = 2, lambda loss, norm: told.append(norm)
+    for _ in range(2):
+        assert stepper.update(model(torch.full((1, 4), 3e19)).sum(), optimizer)
+    assert told == [math.inf, None]
+
+
+def test_complex_weights_are_trained_at_every_step() -> None:
+    weight = nn.Parameter(torch.ones(2, dtype=torch.complex64))
+    optimizer, stepper = torch.optim.SGD([weight], lr=0.1), Stepper(max_skipped_steps=1)
+    stepper.norm_every_n_steps = 16
+    assert [stepper.update(weight.abs().sum(), optimizer) for _ in range(3)] == [True] * 3
+    assert not stepper.update((weight.abs().sum() - weight.abs().sum().detach()).sqrt(), optimizer)
+
+
+def test_windows_that_are_open_at_the_end_of_a_loop_are_stepped_and_in_a_broken_off_one_dropped() -> None:
+    model, optimizer, stepper = scene()
+    for _ in stepper.each(range(3)):
+        stepper.backward(model(torch.ones(1, 1)).sum(), optimizer)
+    assert stepper.num_steps == 1 and not stepper.is_within_window
+    for _ in stepper.each(range(3)):
+        stepper.backward(model(torch.ones(1, 1)).sum(), optimizer)
+        break
+    assert stepper.num_steps == 1 and not stepper.is_within_window

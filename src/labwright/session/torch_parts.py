@@ -77,7 +77,7 @@ def build_torch_parts(experiment: "Experiment[ExperimentArgs]") -> None:
     share_loaders(experiment)
     train = {name: experiment.loaders[name] for name in experiment.splits.train}
     if trains:
-        _refuse_lone_samples(experiment, train)
+        refuse_lone_samples(experiment, train)
     mark(experiment, MODEL)
     _build_stepper(experiment, train)
 
@@ -169,7 +169,7 @@ def _limited(sets: Mapping[str, Dataset], num_samples: int) -> dict[str, Dataset
     return {name: limit(dataset, num_samples) for name, dataset in sets.items()}
 
 
-def _refuse_lone_samples(experiment: "Experiment[ExperimentArgs]", loaders: Mapping[str, Any]) -> None:
+def refuse_lone_samples(experiment: "Experiment[ExperimentArgs]", loaders: Mapping[str, Any]) -> None:
     """A batch of one has no variance to normalize by: torch would stop in the middle of the first epoch."""
     from torch.nn.modules.batchnorm import _BatchNorm
 
