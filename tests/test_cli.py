@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from labwright.train.distributed.world import RankLost
+
 ROOT = Path(__file__).parents[1]
 RUN_PY = ROOT / "run.py"
 DIGITS = ("--experiment_id=digits", "--epochs=2", "--limit_train_samples=64", "--use_cuda=false")
@@ -43,6 +45,18 @@ class TestEndings:
         ended = command_line(*DIGITS, "--quiet")
         assert (ended.out, ended.err) == ("", "")
         assert ended.run
+
+    def test_rank_lost_before_there_is_a_run_is_one_line(
+        self, command_line: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def lose(*args: Any) -> None:
+            raise RankLost("rank 1 of 2 is gone: it was killed or crashed")
+
+        monkeypatch.setattr("labwright.session.run.prepare", lose)
+        ended = command_line(*DIGITS)
+        assert ended.code == 1
+        assert ended.err.splitlines()[-1] == "rank 0: rank 1 of 2 is gone: it was killed or crashed"
+        assert "Traceback" not in ended.err
 
     def test_quiet_json_is_the_object_alone(self, command_line: Callable[..., Any]) -> None:
         command_line(*DIGITS, "--epochs=0")

@@ -173,7 +173,7 @@ def run(
 def equal(folder: Path) -> list[Any]:
     """A training with unequal shares, accumulation and clipping, and the test of given weights."""
     trained = run(folder, accumulate_batches=3, gradient_clipping=0.5)
-    weights = Path(os.environ.get("LAB_WEIGHTS", trained["run"]))
+    weights = Path(os.environ.get("LAB_WEIGHTS") or trained["run"])
     return [trained, run(folder, mode="test", from_checkpoint=str(weights))]
 
 
@@ -205,7 +205,8 @@ def whole(folder: Path) -> list[Any]:
 def refused(folder: Path) -> list[Any]:
     """What several ranks cannot do."""
     told: list[Any] = []
-    for kind, changes in ((Double, {"batch_size": 1}), (OfItsOwn, {}), (NotFinite, {})):
+    refusals: list[tuple[type[Double], dict[str, Any]]] = [(Double, {"batch_size": 1}), (OfItsOwn, {}), (NotFinite, {})]
+    for kind, changes in refusals:
         try:
             run(folder, kind, **changes)
         except (UserError, NonFiniteLoss) as error:

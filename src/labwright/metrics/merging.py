@@ -49,7 +49,7 @@ def merged(value: Any, others: Sequence[Any], fresh: Any, where: str) -> Any:
     if all(isinstance(each, dict) for each in values):
         return _merged_dict(values, fresh, where)
     if all(isinstance(each, set | frozenset) for each in values):
-        return value.union(*others)
+        return cast(Any, value).union(*others)
     if fresh is None and sum(isinstance(each, int | float) and not isinstance(each, bool) for each in values) > 1:
         raise UserError(
             f"the ranks cannot tell whether {where} is a sum or a setting: it begins as None; begin a sum at 0, take a "
