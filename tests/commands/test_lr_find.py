@@ -21,7 +21,7 @@ def test_a_rate_is_suggested_and_the_picture_is_beside_the_runs(command_line: Co
     assert answers.startswith("the loss explodes at ")
     [line] = [line for line in answers.splitlines() if line.startswith("to try: --optimizer.learning_rate=")]
     assert 1e-3 < float(line.rpartition("=")[2]) < 0.1
-    [picture] = (tmp_path / "results" / "digits").iterdir()
+    [picture] = (tmp_path / "results" / "lr_find").iterdir()
     assert ended.out.endswith(f"picture: {picture}\n")
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert command_line("runs").out.splitlines()[1:] == []
