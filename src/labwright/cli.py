@@ -18,7 +18,15 @@ from labwright.args.registry import Registry, as_registry, describe, resolve
 from labwright.commands import COMMANDS as RUN_COMMANDS
 from labwright.commands import Project
 from labwright.commands import run as run_command
-from labwright.project import ENV_PREFIX, earlier_run, launch_of, machine_of, read_experiment, registry_of_project
+from labwright.project import (
+    ENV_PREFIX,
+    earlier_run,
+    id_in_config,
+    launch_of,
+    machine_of,
+    read_experiment,
+    registry_of_project,
+)
 from labwright.session.leaving import leave_word_to_main
 from labwright.session.signals import StopRequest
 from labwright.session.startup import BEFORE, IMPORTS, Startup, collector_at_rest, leave_out_imports
@@ -121,8 +129,6 @@ def _resume_words(words: list[str], prog: str) -> list[str]:
 
 def _named_id(words: list[str], machine: type[MachineConfig]) -> str | None:
     """The experiment that a flag, else the run to resume, else the environment, else a --config file names."""
-    from labwright.args.files import load_file
-
     given = flag_values(words, "experiment_id")
     if given:
         return given[-1]
@@ -132,11 +138,7 @@ def _named_id(words: list[str], machine: type[MachineConfig]) -> str | None:
     variable = os.environ.get(f"{ENV_PREFIX}EXPERIMENT_ID")
     if variable:
         return variable
-    for name in reversed(flag_values(words, "config")):
-        found = load_file(Path(name)).get("experiment_id")
-        if isinstance(found, str):
-            return found
-    return None
+    return id_in_config(words)
 
 
 def _overview(registry: Registry, prog: str) -> None:

@@ -55,6 +55,17 @@ def read_experiment(
     )
 
 
+def id_in_config(words: Sequence[str]) -> str | None:
+    """The experiment that a --config file names, the last of them that names one."""
+    from labwright.args.files import load_file
+
+    for name in reversed(flag_values(words, "config")):
+        found = load_file(Path(name)).get("experiment_id")
+        if isinstance(found, str):
+            return found
+    return None
+
+
 def earlier_run(words: Sequence[str], machine: type[MachineConfig], config_file: Path) -> "RunDirectory | None":
     """The run that `--resume` names; None where it is not among the words."""
     given = flag_values(words, "resume")

@@ -2,17 +2,15 @@
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from labwright.args.errors import UserError
 from labwright.args.experiment import refuse_shared_names
-from labwright.args.files import load_file
 from labwright.args.machine import config_path
 from labwright.args.read import File, flag_values, read
 from labwright.args.registry import resolve
 from labwright.args.tools import ToolOptions
-from labwright.project import ENV_PREFIX, machine_of
+from labwright.project import ENV_PREFIX, id_in_config, machine_of
 from labwright.train.distributed.world import launched_size
 
 from .base import Project
@@ -88,8 +86,7 @@ def _named_id(words: Sequence[str], project: Project) -> str | None:
     given = flag_values(words, "experiment_id")
     if given:
         return given[-1]
-    for path in reversed(flag_values(words, "config")):
-        found = load_file(Path(path)).get("experiment_id")
-        if isinstance(found, str):
-            return found
+    found = id_in_config(words)
+    if found is not None:
+        return found
     return next(iter(project.registry)) if len(project.registry) == 1 and words != ["--help"] else None

@@ -1,11 +1,13 @@
 """The norm of gradients, and clipping by it."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grads_with_norm_
+
+from .distributed.parts import is_shared_out, whole
 
 _CHECKS: dict[torch.device, tuple[Tensor, Tensor]] = {}
 """What tells of a bad gradient, 0 until there is one, and the scale; on each device."""
@@ -79,14 +81,3 @@ def gradient_norm(gradients: list[Tensor]) -> Tensor:
     device = norms[0].device
     total = torch.linalg.vector_norm(torch.stack([norm.to(device) for norm in norms]))
     return whole(total)
-
-
-def is_shared_out(tensor: Tensor) -> bool:
-    """Whether each rank has a part of it: a DTensor, which whoever has none need not import."""
-    return hasattr(tensor, "full_tensor")
-
-
-def whole(tensor: Tensor) -> Tensor:
-    """A tensor of all ranks where each has a part of it, or its share of a sum; all ranks must ask for it."""
-    full: Callable[[], Tensor] | None = getattr(tensor, "full_tensor", None)
-    return tensor if full is None else full()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from labwright.args.errors import UserError
 
-from .clipping import is_shared_out, whole
+from .distributed.parts import is_shared_out, whole
 
 
 class EMA:

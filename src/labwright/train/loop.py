@@ -285,16 +285,17 @@ class TrainLoop(PassLoop):
         """Nor must weights be saved that something else than a step has spoiled."""
         import torch
 
+        from .distributed.parts import is_shared_out, whole
+
         named = dict(self.model.named_parameters())
-        is_sharded = any(hasattr(weights, "full_tensor") for weights in named.values())
+        is_sharded = any(map(is_shared_out, named.values()))
         if named and not is_sharded:
             # One pass at the speed of memory: a sum is finite only where all that it adds up is.
             sums = torch.stack([weights.detach().sum() for weights in named.values()])
             if sums.isfinite().all():
                 return
-        finite: Any = torch.stack([weights.isfinite().all() for weights in named.values()]) if named else torch.ones(0)
-        if hasattr(finite, "full_tensor"):  # each rank knows of its part of the weights
-            finite = finite.full_tensor()
+        finite = torch.stack([weights.isfinite().all() for weights in named.values()]) if named else torch.ones(0)
+        finite = whole(finite)  # each rank knows of its part of the weights
         if not finite.all():
             broken = list(named)[finite.tolist().index(False)]
             raise NonFiniteLoss(f"{broken} is not finite after epoch {self.epoch}; {ADVICE}")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from labwright.args.wording import listed
 
 from .checkpoint import CheckpointError, completed, first_line, flatten_state, read_file, read_state
+from .distributed.parts import is_shared_out
 from .tensor_file import decode, looks_like_safetensors
 
 WRAPPERS = ("model", "state_dict", "model_state_dict")
@@ -28,7 +29,7 @@ def model_bytes(model: nn.Module) -> bytes:
     the weights, all must call it, and rank 0 gets the file.
     """
     state = model.state_dict()
-    if any(hasattr(value, "full_tensor") for value in state.values()):
+    if any(map(is_shared_out, state.values())):
         from .distributed.sharded import gathered
 
         state = gathered(state)

@@ -71,7 +71,7 @@ class Group(World):
         self._processes: dict[int, tuple[str, int]] = {}
         self._tell(f"process/{rank}", (socket.gethostname(), os.getpid()))
         for each in range(size):
-            self._processes[each] = pickle.loads(self._get(f"process/{each}"))
+            self._processes[each] = self._read(f"process/{each}")
         with self.refusing_together():
             device = choose_device()
         self._owns_group = not dist.is_initialized()
@@ -175,7 +175,7 @@ class Group(World):
     def _share_refusal(self, own: UserError | None) -> None:
         """Raise the refusal of any rank, once all have come here."""
         self._tell(self._refusal_of(self.rank), None if own is None else str(own))
-        texts = [pickle.loads(self._get(self._refusal_of(rank))) for rank in range(self.size)]
+        texts = [self._read(self._refusal_of(rank)) for rank in range(self.size)]
         if own is not None and self.rank == 0:
             raise own
         for rank, text in enumerate(texts):
@@ -250,11 +250,15 @@ class Group(World):
 
     def _hear(self, key: str) -> Any:
         """What rank 0 told; the last to hear it takes it from the store."""
-        value = pickle.loads(self._get(key))
+        value = self._read(key)
         if self._store.add(f"{key}/heard", 1) == self.size - 1:
             self._store.delete_key(key)
             self._store.delete_key(f"{key}/heard")
         return value
+
+    def _read(self, key: str) -> Any:
+        """What `_tell` told; another rank of this job did, as with torch's own exchange of objects."""
+        return pickle.loads(self._get(key))
 
     def _get(self, key: str) -> bytes:
         # Not the store's own wait: it ends after a time, and hears no signal meanwhile.
