@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from labwright.optimizers.light import build_light
 
@@ -118,6 +119,20 @@ def test_groups_hooks_and_closures_work() -> None:
     light.state_dict()
     assert [group["lr"] for group in light.param_groups] == [0.5, 0.1]
     assert told == [("before", light), ("after", light), ("state", light)]
+
+
+def test_hooks_of_all_optimizers_are_called() -> None:
+    optimizer = build_light(torch.optim.Adam, nn.Linear(2, 1).parameters(), fused=True)
+    told: list[str] = []
+    before = register_optimizer_step_pre_hook(lambda *_: told.append("before"))
+    after = register_optimizer_step_post_hook(lambda *_: told.append("after"))
+    try:
+        optimizer.step()
+    finally:
+        before.remove()
+        after.remove()
+    optimizer.step()
+    assert told == ["before", "after"]
 
 
 def test_profiler_shows_the_step_by_its_usual_name() -> None:

@@ -6,6 +6,7 @@ one is first called, in processes too that compile nothing. Each marked method h
 """
 
 import inspect
+from collections.abc import Callable
 from types import MethodType
 from typing import Any, TypeVar
 
@@ -26,10 +27,37 @@ def build_light(kind: type[OptimizerT], parameters: Any, **settings: Any) -> Opt
     if _is_marked(kind):
         for name in _MARKED:
             setattr(optimizer, name, MethodType(inspect.unwrap(getattr(kind, name)), optimizer))
-        step = torch.no_grad()(inspect.unwrap(kind.step))
-        setattr(optimizer, "step", MethodType(kind.profile_hook_step(step), optimizer))  # noqa: B010
+        setattr(optimizer, "step", MethodType(_step_of(kind), optimizer))  # noqa: B010
     optimizer.__init__(parameters, **settings)
     return optimizer
+
+
+def _step_of(kind: type[Optimizer]) -> Callable[..., Any]:
+    """Its step. What torch puts around it, for hooks and profilers, takes as long as a kernel: left out where there
+    are none."""
+    plain = torch.no_grad()(inspect.unwrap(kind.step))
+    watched = kind.profile_hook_step(plain)
+    try:
+        from torch.optim.optimizer import (
+            _global_optimizer_post_hooks,
+            _global_optimizer_pre_hooks,
+        )
+
+        is_profiled = torch.autograd._profiler_enabled  # pyright: ignore[reportPrivateImportUsage]
+    except (ImportError, AttributeError):  # another torch
+        return watched
+
+    def step(self: Any, closure: Callable[[], Any] | None = None) -> Any:
+        is_watched = (
+            self._optimizer_step_pre_hooks
+            or self._optimizer_step_post_hooks
+            or _global_optimizer_pre_hooks
+            or _global_optimizer_post_hooks
+            or is_profiled()
+        )
+        return watched(self, closure) if is_watched else plain(self, closure)
+
+    return step
 
 
 def _is_marked(kind: type[Optimizer]) -> bool:

@@ -46,8 +46,10 @@ def to_device(batch: Batch, device: torch.device, non_blocking: bool = False) ->
     if isinstance(batch, PlacedBatch):
         batch = {**batch, "index": batch.placed_index}
     moved: Batch = {}
+    is_on_cpu = device.type == "cpu"
     for key, value in batch.items():
-        is_there = isinstance(value, Tensor) and value.device == device  # quicker to ask than a `to` that does nothing
+        # quicker to ask than a `to` that does nothing
+        is_there = isinstance(value, Tensor) and (value.is_cpu if is_on_cpu else value.device == device)
         moved[key] = value if is_there else _move(value, device, non_blocking)
     return moved
 

@@ -1,7 +1,7 @@
 """What a step is made of: the window of one optimizer, and what advances with it."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -39,8 +39,11 @@ class Window:
             loss = loss.float()  # 16 bits may not hold the sum
         share = weight / self.first_weight
         factor = share * scale
-        with nullcontext() if weight else self._no_gradients():
+        if weight:
             (loss if factor == 1 else loss * factor).backward()
+        else:
+            with self._no_gradients():
+                (loss * factor).backward()
         if self.loss is None:
             self.loss = loss if share == 1 else loss.detach() * share
         else:
