@@ -10,12 +10,10 @@ import torchmetrics
 from torch import Tensor
 from torchmetrics.classification import (
     BinaryCalibrationError,
-    MulticlassAccuracy,
     MulticlassStatScores,
     MultilabelExactMatch,
     MultilabelStatScores,
 )
-from torchmetrics.functional.classification import binary_auroc, binary_average_precision
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from labwright.args import UserError
@@ -23,6 +21,7 @@ from labwright.args import UserError
 from .base import widest_float
 from .feed import Gauge, GaugeMaker
 from .groups import Settings
+from .ranking import RankCorrelation, Ranking, TopFive
 from .readings import ClassReading, NumberReading
 from .state import Stateful
 
@@ -202,48 +201,6 @@ class Calibration(Stateful):
         return {"ece": self._error.compute()}
 
 
-class Ranking(Stateful):
-    """Areas under curves over every threshold there is; all scores are kept until the end."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = names
-        self._scores: list[Tensor] = []
-        self._targets: list[Tensor] = []
-
-    def update(self, reading: ClassReading) -> None:
-        self._scores.append(reading.scores)
-        self._targets.append(reading.target)
-
-    def compute(self) -> Mapping[str, Tensor]:
-        scores, target = torch.cat(self._scores), torch.cat(self._targets)
-        areas: dict[str, list[Tensor]] = {name: [] for name in self._names}
-        for column, of_class in enumerate(scores.unbind(1)):
-            if target.ndim == 2:
-                positives = target[:, column]
-            else:
-                positives = (target == (column if scores.shape[1] > 1 else 1)).long()
-            num_positives = int(positives.sum())
-            ranks = _dense_ranks(of_class)
-            if "pr_auc" in areas and num_positives:
-                areas["pr_auc"].append(binary_average_precision(ranks, positives, validate_args=False))
-            if "roc_auc" in areas and 0 < num_positives < len(positives):
-                areas["roc_auc"].append(binary_auroc(ranks, positives, validate_args=False))
-        return {name: _mean(of_classes) for name, of_classes in areas.items()}
-
-
-def _dense_ranks(scores: Tensor) -> Tensor:
-    """The same order and ties within [0, 1].
-
-    torchmetrics puts anything else through a sigmoid, which rounds the most confident scores to the same 1.
-    """
-    ranks = scores.unique(return_inverse=True)[1]
-    return ranks.to(widest_float(scores.device)) / len(scores)
-
-
-def _mean(values: Sequence[Tensor]) -> Tensor:
-    return torch.stack(list(values)).mean() if values else torch.tensor(math.nan)
-
-
 class Moments(Stateful):
     """Errors and correlation of numbers, by columns.
 
@@ -286,32 +243,6 @@ class Moments(Stateful):
 def _unless_rounding(spread: Tensor, n: Tensor, mean: Tensor) -> Tensor:
     """NaN for a sum of squared deviations that is no more than the rounding of a constant."""
     return spread.where(spread > (n * (1e-12 * mean).square()).sum(0), math.nan)
-
-
-class RankCorrelation(Stateful):
-    """Spearman's; all numbers are kept until the end.
-
-    Not torchmetrics' SpearmanCorrCoef: its 32-bit sums of ranks overflow where many of 100,000 samples are tied.
-    """
-
-    def __init__(self) -> None:
-        self._pairs: list[Tensor] = []
-
-    def update(self, reading: NumberReading) -> None:
-        self._pairs.append(torch.stack([reading.preds, reading.target]))
-
-    def compute(self) -> Mapping[str, Tensor]:
-        preds, target = torch.cat(self._pairs, dim=1)
-        if len(preds) < 2:
-            return {"spearman": torch.tensor(math.nan)}
-        pairs = zip(preds.unbind(1), target.unbind(1), strict=True)
-        return {"spearman": _mean([torch.stack([_mean_ranks(x), _mean_ranks(y)]).corrcoef()[0, 1] for x, y in pairs])}
-
-
-def _mean_ranks(values: Tensor) -> Tensor:
-    """Ranks from 1; equal values share the mean of theirs."""
-    _, place, counts = values.unique(return_inverse=True, return_counts=True)
-    return (counts.cumsum(0) - (counts - 1) / 2).to(values.dtype)[place]
 
 
 class DataRange(Stateful):
@@ -404,8 +335,7 @@ def _of_multiclass(names: Sequence[str], settings: Settings) -> list[Gauge]:
     counts = MulticlassStatScores(num_classes, average=None, **_PLAIN)
     gauges: list[Gauge] = [CountsGauge(counts, _tell_multiclass), *_of_scores(names)]
     if "top5_accuracy" in names:
-        top5 = MulticlassAccuracy(num_classes, average="micro", top_k=5, **_PLAIN)
-        gauges.append(OneNumber("top5_accuracy", top5, lambda reading: reading.scores))
+        gauges.append(TopFive())
     return gauges
 
 
