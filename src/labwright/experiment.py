@@ -21,6 +21,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
+from labwright import train as training_room
 from labwright.args import ExperimentArgs, RunOptions, UserError
 from labwright.bare import BareExperiment
 from labwright.train.loop import TrainLoop
@@ -31,14 +32,14 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
-    from labwright.datasets import Dataset, DatasetArgs, Splits
+    from labwright.datasets import Augmentation, Dataset, DatasetArgs, Draws, Splits
     from labwright.metrics import Metric, MetricSet
     from labwright.models import ModelArgs
     from labwright.optimizers import OptimizerArgs
     from labwright.runs import RunDirectory
     from labwright.schedulers import SchedulerArgs
     from labwright.session import Predictions
-    from labwright.train import Augmentation, Batch, Loader, Loss, Placement
+    from labwright.train import Batch, Loader, Loss, Placement
 
 T = TypeVar("T")
 ArgsT = TypeVar("ArgsT", bound=ExperimentArgs)
@@ -55,7 +56,7 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
     placement: "Placement | None" = None
     """Moves datasets to the device, where `--dataset.on_device` lets it."""
     augmentation: "Augmentation | None" = None
-    """Changes the inputs of training batches, where `args.augment` says how."""
+    """Changes training batches, where `args.augment` says how."""
 
     @property
     def optimizer(self) -> "Optimizer":
@@ -174,9 +175,7 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
 
     def prepare_batch(self, batch: "Batch", *, training: bool) -> "Batch":
         """The batch on the device; training inputs changed and with noise as the args ask for it."""
-        from labwright.train.batch import to_device
-
-        batch = to_device(batch, self.device, non_blocking=True)
+        batch = training_room.to_device(batch, self.device, non_blocking=True)
         if training:
             batch = self.augment_batch(batch)
         if training and (self.args.white_noise_sd or self.args.constant_offset_sd):
@@ -186,10 +185,21 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
         return batch
 
     def augment_batch(self, batch: "Batch") -> "Batch":
-        """A training batch on the device, its `input` changed as a field `augment: AugmentArgs` of the args says."""
-        if self.augmentation is not None:
-            batch["input"] = self.augmentation(batch["input"])
-        return batch
+        """A training batch on the device, changed as a field `augment: AugmentArgs` of the args says.
+
+        Masks move with their images; where pairs of samples are mixed, `target` has a share of each class.
+        """
+        if self.augmentation is None:
+            return batch
+        from labwright.session.augmenting import augmented
+
+        return augmented(cast("Experiment[ExperimentArgs]", self), self.augmentation, batch)
+
+    def draws_for(self, batch: "Batch") -> "Draws":
+        """Random numbers for the samples of a training batch, which follow from seed, epoch and sample alone."""
+        from labwright.session.augmenting import draws_for
+
+        return draws_for(cast("Experiment[ExperimentArgs]", self), batch)
 
     def forward(self, batch: "Batch") -> Any:
         """What the model makes of `batch["input"]`."""
@@ -202,9 +212,7 @@ class Experiment(TrainLoop, BareExperiment[ArgsT]):
         outputs `logits` [samples, classes] or `prediction` [samples, columns] are what the stock metrics and
         `predict_batch` know; with other outputs override `build_metrics` and, to see predictions, `predict_batch`.
         """
-        from labwright.train.losses import stock_loss
-
-        loss = stock_loss(self.splits.task, self.forward(batch), batch["target"])
+        loss = training_room.stock_loss(self.splits.task, self.forward(batch), batch["target"])
         if loss is None:
             task = self.splits.task
             raise UserError(f"the task of {self.splits.name} is {task}; override compute_loss() for its loss")

@@ -14,7 +14,24 @@ if TYPE_CHECKING:
     from .args import HuggingFaceDataArgs as HuggingFaceDataArgs
     from .args import MnistDataArgs as MnistDataArgs
     from .args import ShapesDataArgs as ShapesDataArgs
+    from .args import ShardsDataArgs as ShardsDataArgs
     from .args import TextDataArgs as TextDataArgs
+    from .augmentation.args import AugmentArgs as AugmentArgs
+    from .augmentation.augmentation import Augmentation as Augmentation
+    from .augmentation.boxes import random_erase as random_erase
+    from .augmentation.draws import Draws as Draws
+    from .augmentation.geometry import random_crop as random_crop
+    from .augmentation.geometry import random_flip as random_flip
+    from .augmentation.geometry import random_resized_crop as random_resized_crop
+    from .augmentation.levels import Levels as Levels
+    from .augmentation.levels import normalize as normalize
+    from .augmentation.mixing import Mixing as Mixing
+    from .augmentation.mixing import cutmix as cutmix
+    from .augmentation.mixing import mixup as mixup
+    from .augmentation.policies import ColourJitter as ColourJitter
+    from .augmentation.policies import RandAugment as RandAugment
+    from .augmentation.policies import three_augment as three_augment
+    from .augmentation.torchvision_policies import PerSample as PerSample
     from .download import DownloadError as DownloadError
     from .download import download as download
     from .grouped import split_groups as split_groups
@@ -46,7 +63,10 @@ else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
+            "AugmentArgs": ".augmentation.args",
+            "Augmentation": ".augmentation.augmentation",
             "Batch": ".splits",
+            "ColourJitter": ".augmentation.policies",
             "CsvDataArgs": ".args",
             "Dataset": ".splits",
             "DatasetArgs": ".args",
@@ -55,21 +75,28 @@ else:
             "DiabetesDataArgs": ".args",
             "DigitsDataArgs": ".args",
             "DownloadError": ".download",
+            "Draws": ".augmentation.draws",
             "FashionMnistDataArgs": ".args",
             "HuggingFaceDataArgs": ".args",
             "InputDataset": ".tensor",
             "JoinedDataset": ".joined",
+            "Levels": ".augmentation.levels",
             "MappedDataset": ".mapped",
             "MixedDataset": ".mixed",
+            "Mixing": ".augmentation.mixing",
             "MnistDataArgs": ".args",
             "Part": ".provenance",
+            "PerSample": ".augmentation.torchvision_policies",
+            "RandAugment": ".augmentation.policies",
             "ShapesDataArgs": ".args",
+            "ShardsDataArgs": ".args",
             "Splits": ".splits",
             "TensorDataset": ".tensor",
             "TextDataArgs": ".args",
             "TextDataset": ".text",
             "ZippedDataset": ".zipped",
             "check_overlap": ".overlap",
+            "cutmix": ".augmentation.mixing",
             "download": ".download",
             "fingerprint": ".splits",
             "from_huggingface": ".huggingface",
@@ -78,10 +105,17 @@ else:
             "input_shape": ".splits",
             "limit": ".view",
             "map_dataset": ".mapped",
+            "mixup": ".augmentation.mixing",
+            "normalize": ".augmentation.levels",
             "open_images": ".images",
+            "random_crop": ".augmentation.geometry",
+            "random_erase": ".augmentation.boxes",
+            "random_flip": ".augmentation.geometry",
+            "random_resized_crop": ".augmentation.geometry",
             "read_idx": ".idx",
             "split_groups": ".grouped",
             "split_indices": ".splits",
             "split_tensors": ".tensor",
+            "three_augment": ".augmentation.policies",
         },
     )

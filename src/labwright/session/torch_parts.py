@@ -13,8 +13,6 @@ from labwright.metrics import GROUPS, check_state
 from labwright.runs import resolve_checkpoint
 from labwright.train import (
     EMA,
-    AugmentArgs,
-    Augmentation,
     Loader,
     Placement,
     Stepper,
@@ -26,6 +24,7 @@ from labwright.train import (
 )
 
 from .acceleration import accelerate
+from .augmenting import build_augmentation
 from .shared_state import load_optimizer, load_weights, optimizer_states, restored, share_out_optimizers
 from .startup import MODEL, mark
 from .strategies import agree_on_steps, build_parallel, local_rank_of, rng_of_ranks, rng_of_this_rank, share_loaders
@@ -71,7 +70,7 @@ def build_torch_parts(experiment: "Experiment[ExperimentArgs]") -> None:
     experiment.world.refuse_so_far()  # the next one talks to the others, and gives up on those who are long in coming
     experiment.parallel_model = build_parallel(experiment)
     on_device: Any = getattr(getattr(args, "dataset", None), "on_device", "auto")
-    experiment.augmentation = _build_augmentation(experiment) if trains else None
+    experiment.augmentation = build_augmentation(experiment) if trains else None
     experiment.placement = Placement(experiment.device, on_device)
     experiment.build_loaders()
     share_loaders(experiment)
@@ -205,23 +204,6 @@ def _check_noise(experiment: "Experiment[ExperimentArgs]") -> None:
             raise UserError(
                 f"--white_noise_sd and --constant_offset_sd need real inputs; those of {name} are {inputs.dtype}"
             )
-
-
-def _build_augmentation(experiment: "Experiment[ExperimentArgs]") -> Augmentation | None:
-    """What `args.augment` asks for; it changes images, and not the targets that go with them."""
-    part: AugmentArgs | None = getattr(experiment.args, "augment", None)
-    augmentation = None if part is None else part.build()
-    if augmentation is None:
-        return None
-    splits = experiment.splits
-    if len(splits.input_shape) != 3:
-        raise UserError(
-            f"--augment changes images [channels, height, width]; the inputs of {splits.name} are "
-            f"{list(splits.input_shape)}"
-        )
-    if splits.task == "segmentation":
-        raise UserError("--augment moves the input alone: a segmentation needs an augment_batch() of its own")
-    return augmentation
 
 
 def _load_weights(experiment: "Experiment[ExperimentArgs]") -> None:

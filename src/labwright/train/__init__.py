@@ -7,11 +7,6 @@ from labwright.lazy import lazy_names
 if TYPE_CHECKING:
     from .arithmetic import flushed_denormals as flushed_denormals
     from .arithmetic import matmul_precision as matmul_precision
-    from .augment import Augmentation as Augmentation
-    from .augment import random_crop as random_crop
-    from .augment import random_erase as random_erase
-    from .augment import random_flip as random_flip
-    from .augment_args import AugmentArgs as AugmentArgs
     from .batch import Batch as Batch
     from .batch import Loss as Loss
     from .batch import to_device as to_device
@@ -31,6 +26,7 @@ if TYPE_CHECKING:
     from .loaders import stack as stack
     from .loop import TrainLoop as TrainLoop
     from .loop import state_of as state_of
+    from .losses import stock_loss as stock_loss
     from .noise import add_noise as add_noise
     from .nonfinite import NonFiniteLoss as NonFiniteLoss
     from .placement import Placement as Placement
@@ -52,8 +48,6 @@ else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
-            "AugmentArgs": ".augment_args",
-            "Augmentation": ".augment",
             "Batch": ".batch",
             "BatchOverdue": ".worker_errors",
             "BestTracker": ".early_stopping",
@@ -85,15 +79,13 @@ else:
             "matmul_precision": ".arithmetic",
             "model_bytes": ".weights",
             "peak_memory_bytes": ".device",
-            "random_crop": ".augment",
-            "random_erase": ".augment",
-            "random_flip": ".augment",
             "restore_state": ".checkpoint",
             "rng_state": ".seeding",
             "seed_everything": ".seeding",
             "set_rng_state": ".seeding",
             "stack": ".loaders",
             "state_of": ".loop",
+            "stock_loss": ".losses",
             "to_device": ".batch",
         },
     )

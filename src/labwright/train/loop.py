@@ -214,11 +214,15 @@ class TrainLoop(PassLoop):
         if loss is not None:
             if self._trains and (self.stepper.max_skipped_steps or self.stepper.ranks) and self._counts_nothing(loss):
                 return
-            self.meter.update(loss, self.batch)
+            self.meter.update(loss, self._measurable())
             self._num_measured += 1
             self.batch_metrics.pop("loss", None)
         if self.batch_metrics:
             super().collect_batch()
+
+    def _measurable(self) -> "Batch":
+        """The batch as metrics read it: each sample with one class, where augmentation has mixed two."""
+        return self.batch if "hard_target" not in self.batch else self.batch | {"target": self.batch["hard_target"]}
 
     def _counts_nothing(self, loss: "Loss") -> bool:
         """Whether the batch is another rank's, or its loss is no number, and the step is skipped for that."""

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from lab.experiments.segmentation.args import SegmentationArgs
 from lab.experiments.segmentation.experiment import Segmentation
 from lab.models.args import UNetArgs
 from labwright import MachineConfig
-from labwright.datasets import ShapesDataArgs
+from labwright.datasets import ShapesDataArgs, get_sample
 
 
 @pytest.fixture
@@ -65,13 +64,25 @@ def test_pictures_of_ones_own_get_masks(
 
 
 def test_training_images_are_mirrored_together_with_their_masks(make: Callable[..., Any]) -> None:
-    experiment = make()
-    experiment.device = torch.device("cpu")
-    image = torch.arange(6.0).reshape(1, 1, 2, 3)
-    seen: set[tuple[float, ...]] = set()
-    for _ in range(40):
-        batch = experiment.prepare_batch({"input": image, "target": image[:, 0]}, training=True)
-        assert torch.equal(batch["input"][:, 0], batch["target"])
-        seen.add(tuple(batch["target"].flatten().tolist()))
-    assert len(seen) == 4  # as it is, upside down, left to right, and both
-    assert torch.equal(experiment.prepare_batch({"input": image, "target": image}, training=False)["input"], image)
+    experiment, seen = make(), {}
+    prepare = experiment.prepare_batch
+
+    def watched(batch: Any, *, training: bool) -> Any:
+        batch = prepare(batch, training=training)
+        if training:
+            seen.update(zip(batch["index"].tolist(), zip(batch["input"], batch["target"], strict=True), strict=True))
+        return batch
+
+    experiment.prepare_batch = watched
+    experiment.run()
+    kinds: set[tuple[int, ...]] = set()
+    for index, (image, mask) in seen.items():
+        sample = get_sample(experiment.splits.train["train"], index)
+        for turned in ((), (-1,), (-2,), (-2, -1)):
+            if image.equal(sample["input"].flip(turned)):
+                kinds.add(turned)
+                assert mask.equal(sample["target"].flip(turned))
+                break
+        else:
+            raise AssertionError("neither as it is, nor mirrored")
+    assert len(seen) == 70 and len(kinds) == 4

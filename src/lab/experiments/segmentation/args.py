@@ -6,7 +6,7 @@ from pydantic import Field
 
 from lab.models.args import UNetArgs
 from labwright.args import ExperimentArgs, MachineConfig
-from labwright.datasets import ShapesDataArgs
+from labwright.datasets import AugmentArgs, ShapesDataArgs, ShardsDataArgs
 from labwright.optimizers import AdamArgs, OptimizerUnion
 from labwright.schedulers import CosineArgs, SchedulerUnion
 
@@ -22,7 +22,12 @@ class SegmentationArgs(ExperimentArgs):
     best_model_metric: str = Field(default="dice", min_length=1, description="Metric that decides which epoch is best.")
     metrics: dict[str, list[str]] = Field(default={"segmentation": ["dice", "iou"]}, description="Metrics by group.")
     model: UNetArgs = Field(default=UNetArgs(), description="From an image to the logits of its pixels.")
-    dataset: ShapesDataArgs = Field(default=ShapesDataArgs(), description="The images and their masks.")
+    dataset: ShapesDataArgs | ShardsDataArgs = Field(
+        default=ShapesDataArgs(), description="The images and their masks."
+    )
+    augment: AugmentArgs = Field(
+        default=AugmentArgs(horizontal_flip=True, vertical_flip=True), description="Changes of training images."
+    )
     optimizer: OptimizerUnion = Field(default=AdamArgs(learning_rate=2e-3), description="What updates the weights.")
     scheduler: SchedulerUnion = Field(default=CosineArgs(), description="How the learning rate changes.")
 

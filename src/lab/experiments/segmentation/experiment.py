@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -19,14 +18,6 @@ from .args import SegmentationArgs
 
 class Segmentation(Experiment[SegmentationArgs]):
     """Classifies each pixel by cross-entropy."""
-
-    def prepare_batch(self, batch: Batch, *, training: bool) -> Batch:
-        """Training images are mirrored at random, together with their masks."""
-        batch = super().prepare_batch(batch, training=training)
-        for dimension in (-2, -1):
-            if training and torch.rand(()) < 0.5:
-                batch |= {key: batch[key].flip(dimension) for key in ("input", "target")}
-        return batch
 
     def compute_loss(self, batch: Batch) -> Loss:
         logits = self.forward(batch)
