@@ -13,6 +13,7 @@ FLOORS = (
     ("labwright.lazy",),
     ("labwright.args",),
     ("labwright.loop", "labwright.runs"),
+    ("labwright.shards",),
     (
         "labwright.datasets",
         "labwright.metrics",
