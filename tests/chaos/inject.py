@@ -139,8 +139,8 @@ class _Disk:
         elif kind in ("unlink", "rmdir"):
             self._rename(path, path.name, None, file)
         elif kind == "rename" and target is not None:
-            # Within one directory, as ours are; of two, the new one is what counts.
-            self._rename(target, path.name, target.name, file)
+            # Of two directories, the old one keeps the name until it is synced.
+            self._rename(target, path.name if path.parent == target.parent else None, target.name, file)
             siblings.pop(path.name, None)
         elif kind in ("write", "truncate"):
             file.is_dirty = True
