@@ -67,6 +67,32 @@ def test_limit_keeps_groups_whole(few: TensorDataset, many: InputDataset) -> Non
     assert part.groups.tolist() in (["x"] * 6, ["y"] * 2)
 
 
+def test_seed_puts_other_samples_side_by_side_and_the_same_ones_each_time(
+    few: TensorDataset, many: InputDataset
+) -> None:
+    zipped, again, other = (ZippedDataset(seed=seed, labeled=few, unlabeled=many) for seed in (1, 1, 2))
+    batch, same, different = (each.__getitems__(list(range(8))) for each in (zipped, again, other))
+
+    positions: Any = batch["unlabeled_index"]
+    assert sorted(positions.tolist()) == list(range(8)) != positions.tolist()
+    assert sorted(batch["source_index"].tolist()[:3]) == [0, 1, 2]
+    assert batch["input"][:, 0].tolist() == batch["source_index"].tolist()
+    assert (batch["unlabeled_input"][:, 0] - 100).tolist() == positions.tolist() == same["unlabeled_index"].tolist()
+    assert positions.tolist() != different["unlabeled_index"].tolist()
+    assert all(sample["unlabeled_index"] == positions[row] for row, sample in enumerate(zipped))
+
+
+def test_seed_draws_for_each_set_on_its_own_and_origins_follow(many: InputDataset) -> None:
+    many.groups = np.arange(8)
+    zipped = ZippedDataset(seed=0, a=many, b=InputDataset(torch.zeros(8, 1), source="other"))
+    batch: Any = zipped.__getitems__(list(range(8)))
+    parts = zipped.locate(np.arange(8))
+
+    assert batch["source_index"].tolist() != batch["b_index"].tolist()
+    assert [part.positions.tolist() for part in parts] == [batch["source_index"].tolist(), batch["b_index"].tolist()]
+    assert zipped.groups is not None and zipped.groups.tolist() == batch["source_index"].tolist()
+
+
 def test_two_sets_that_give_one_key_are_refused(few: TensorDataset) -> None:
     class Wide(TensorDataset):
         def __getitems__(self, indices: Any) -> Any:

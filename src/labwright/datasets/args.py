@@ -229,6 +229,67 @@ class TextDataArgs(DatasetArgs):
         return build_text(self)
 
 
+class ShardsDataArgs(DatasetArgs):
+    """Tar shards: images or arrays, and the class, mask or numbers of each. `labwright data pack` makes them."""
+
+    kind: Literal["shards"] = "shards"
+    path: Path = Field(
+        description="Their directory, a tar file or a pattern of tar files: 'photos-{000..127}.tar'. What quix or "
+        "WebDataset wrote will do, too."
+    )
+    fields: list[str] | None = Field(
+        default=None,
+        min_length=2,
+        max_length=2,
+        description='Field of the input, then of the target: ["jpg", "cls"]; none: the two that there are.',
+    )
+    image_size: int | None = Field(
+        default=None,
+        ge=1,
+        description="Width and height: images are resized to cover that square and cropped around their centre; none: "
+        "all must be of one size.",
+    )
+    num_channels: Literal[1, 3] | None = Field(
+        default=None, description="Make images grey (1) or coloured (3); none: as they are, all alike."
+    )
+    num_classes: int | None = Field(
+        default=None,
+        ge=1,
+        description="Classes of the targets; none: as many as class_names in the metadata, or counted.",
+    )
+    test_fraction: float = Field(
+        default=0.2, ge=0, lt=1, description="Share of all samples held out for the test, where no test set is stored."
+    )
+    group: str | None = Field(
+        default=None,
+        min_length=1,
+        description="What keys are cut at, where it comes last, so that samples whose keys agree before it stay on one "
+        "side of the split: '_' keeps patient7_01 with patient7_02, '/' a folder.",
+    )
+    verify: Literal["open", "read", "off"] = Field(
+        default="open",
+        description="open: sizes of the files; read: also the checksum of each member that is read; off: neither.",
+        json_schema_extra={"resume": "safe"},
+    )
+
+    def build(self, cache_dir: Path) -> "Splits":
+        from .shards import build_shards
+
+        return build_shards(self)
+
+    def open_inputs(self, path: Path, splits: "Splits") -> "Dataset":
+        """The images in a folder, or one image; or other shards that have the input field."""
+        from .shards import open_shard_inputs
+
+        return open_shard_inputs(self, path, splits)
+
+
 DatasetUnion = (
-    MnistDataArgs | FashionMnistDataArgs | DigitsDataArgs | CsvDataArgs | DiabetesDataArgs | HuggingFaceDataArgs
+    MnistDataArgs
+    | FashionMnistDataArgs
+    | DigitsDataArgs
+    | CsvDataArgs
+    | DiabetesDataArgs
+    | HuggingFaceDataArgs
+    | ShardsDataArgs
 )

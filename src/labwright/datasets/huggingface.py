@@ -10,13 +10,11 @@ from torch import Tensor
 from labwright.args import UserError
 
 from .args import HuggingFaceDataArgs
-from .splits import Splits, fingerprint, hold_out
+from .splits import SPLIT_NAMES, Splits, fingerprint, hold_out
 from .tensor import TensorDataset
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
-
-_SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test"}
 
 
 def build_huggingface(args: HuggingFaceDataArgs) -> Splits:
@@ -104,7 +102,7 @@ def _named_splits(data: Any) -> "dict[str, Dataset]":
         return {"train": data}
     named: dict[str, Dataset] = {}
     for stored_name, dataset in data.items():
-        split = _SPLIT_NAMES.get(stored_name)
+        split = SPLIT_NAMES.get(stored_name)
         if split is None or split in named:
             raise UserError(
                 f"cannot tell what the split {stored_name!r} is for; use one each of train, validation and test"

@@ -18,12 +18,13 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "WEBP")
 _MODES = {1: "L", 3: "RGB"}
 
 
-def open_images(path: Path, splits: Splits, *, white: int = 255) -> InputDataset:
+def open_images(path: Path, splits: Splits, *, white: int = 255, crop: bool = False) -> InputDataset:
     """The images in a folder (or one image) as inputs like those of the training set; `name` is the file's.
 
-    They are sorted by name, made grey or coloured and resized (not cropped) to the training images' shape, and scaled
-    as those are; `white` is what the training set stores for white. Light and dark are not swapped: MNIST and digits
-    are light strokes on dark ground, so ink on paper has to be inverted first. What is transparent counts as black.
+    They are sorted by name, made grey or coloured and resized to the training images' shape, and scaled as those are:
+    the whole image, or with `crop` the middle of it that has this shape. `white` is what the training set stores for
+    white. Light and dark are not swapped: MNIST and digits are light strokes on dark ground, so ink on paper has to be
+    inverted first. What is transparent counts as black.
 
     A hidden file is passed over; anything else that is no image is a UserError, as are images of more pixels than
     Pillow's limit, which is looked up in their headers.
@@ -33,7 +34,7 @@ def open_images(path: Path, splits: Splits, *, white: int = 255) -> InputDataset
         raise UserError(f"{splits.name} has inputs of shape {list(shape)}, which no picture can be turned into")
     path = path.expanduser()
     paths = _image_paths(path)
-    pixels = np.stack([_read(each, shape) for each in paths])
+    pixels = np.stack([_read(each, shape, crop=crop) for each in paths])
     mean, std = _scaling(splits)
     return InputDataset(
         torch.from_numpy(pixels),
@@ -62,7 +63,7 @@ def _image_paths(path: Path) -> list[Path]:
     return paths
 
 
-def _read(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+def _read(path: Path, shape: tuple[int, ...], *, crop: bool) -> np.ndarray:
     """The image as uint8 [channels, height, width]."""
     channels, height, width = shape
     try:
@@ -71,7 +72,8 @@ def _read(path: Path, shape: tuple[int, ...]) -> np.ndarray:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=_FORMATS) as image:  # reads the header and compares its size with the limit
                 upright = ImageOps.exif_transpose(_eight_bits(image))
-        sized = upright.convert(_MODES[channels]).resize((width, height), Image.Resampling.BILINEAR)
+        fit = ImageOps.fit if crop else Image.Image.resize
+        sized = fit(upright.convert(_MODES[channels]), (width, height), Image.Resampling.BILINEAR)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise UserError(f"{path} has more than {Image.MAX_IMAGE_PIXELS:,} pixels; make it smaller") from error
     except Exception as error:  # decoders raise anything from SyntaxError to struct.error on a damaged file
@@ -94,6 +96,7 @@ def _scaling(splits: Splits) -> tuple[float, float]:
     """Mean and deviation that the training images are normalized by, in their stored units."""
     for dataset in (*splits.train.values(), *splits.val.values(), *splits.test.values()):
         for part in unfold(dataset):
-            if isinstance(part.dataset, InputDataset):
-                return part.dataset.mean, part.dataset.std
+            mean, std = (getattr(part.dataset, name, None) for name in ("mean", "std"))
+            if isinstance(mean, float) and isinstance(std, float):
+                return mean, std
     raise UserError(f"{splits.name}: how its images are scaled is not known; override open_inputs of its args")

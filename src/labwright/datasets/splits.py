@@ -13,6 +13,7 @@ from labwright.args.wording import listed, nearest
 from .args import Task
 from .grouped import split_groups
 from .random_states import random_states_kept
+from .stratified_groups import split_stratified_groups
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _SPLIT_STREAM = int.from_bytes(b"split")
 _MEAN = "mean"
+SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test"}
+"""What the sets of stored datasets are called, and what they are for."""
 Batch = dict[str, "Tensor | list[Any]"]
 
 
@@ -197,11 +200,18 @@ def quotas(ideal: np.ndarray, size: int, *, available: np.ndarray, tie_break: np
 
 
 def hold_out(
-    labels: "int | np.ndarray", *, val_fraction: float, test_fraction: float, seed: int, groups: Any = None
+    labels: "int | np.ndarray",
+    *,
+    val_fraction: float,
+    test_fraction: float,
+    seed: int,
+    groups: Any = None,
+    balanced: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Positions of train, val and test; a UserError if one that was asked for gets no sample.
 
-    With `groups`, the group of each sample, groups stay whole and classes are not balanced.
+    With `groups`, the group of each sample, groups stay whole; classes are then only balanced with `balanced`, as far
+    as whole groups allow.
     """
     if val_fraction + test_fraction >= 1:
         raise UserError(
@@ -209,7 +219,12 @@ def hold_out(
             "their sum has to be below 1"
         )
     fractions = (val_fraction, test_fraction)
-    parts = split_indices(labels, fractions, seed) if groups is None else split_groups(groups, fractions, seed)
+    if groups is None:
+        parts = split_indices(labels, fractions, seed)
+    elif balanced:
+        parts = split_stratified_groups(groups, labels, fractions, seed)
+    else:
+        parts = split_groups(groups, fractions, seed)
     train, val, test = parts
     for name, fraction, part in (("val_fraction", val_fraction, val), ("test_fraction", test_fraction, test)):
         if fraction > 0 and len(part) == 0:

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from .splits import Indices
 
 
+def scaled(inputs: Tensor, mean: float, std: float) -> Tensor:
+    """The inputs, which may be overwritten, as float32 `(input - mean) / std`."""
+    inputs = inputs.float()
+    if mean != 0.0:
+        inputs = inputs.sub_(mean)
+    return inputs if std == 1.0 else inputs.mul_(1.0 / std)
+
+
 class InputDataset:
     """Inputs in one tensor, without targets: what is to be predicted, or not labelled yet.
 
@@ -95,10 +103,7 @@ class InputDataset:
 
     def _scaled(self, inputs: Tensor) -> Tensor:
         """The inputs, which may be overwritten, as `(input - mean) / std`."""
-        inputs = inputs.float()
-        if self.mean != 0.0:
-            inputs = inputs.sub_(self.mean)
-        return inputs if self.std == 1.0 else inputs.mul_(1.0 / self.std)
+        return scaled(inputs, self.mean, self.std)
 
     @property
     def device(self) -> torch.device:

@@ -76,7 +76,7 @@ def predict(experiment: "Experiment[ExperimentArgs]", name: str) -> Predictions 
             given = {key: batch[key] for key in _given(batch)}
             sources.update(given.get("source", ()))
             for key, values in {**given, **predicted}.items():
-                found.setdefault(key, []).append(values if isinstance(values, list) else _array(values))
+                found.setdefault(key, []).append(_array(values) if isinstance(values, torch.Tensor) else list(values))
     left_out = _ORIGIN if len(sources) == 1 else ()  # it would say the same in every row
     columns = {key: np.concatenate(parts) for key, parts in found.items() if key not in left_out}
     return Predictions(dataset, columns)

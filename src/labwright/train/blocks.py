@@ -1,6 +1,6 @@
 """Several batches made at once and cut apart, where samples lie in tensors: it takes half the time of one by one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -35,7 +35,8 @@ def _is_column(value: Any) -> bool:
     """Whether it has an entry for each sample."""
     if isinstance(value, Tensor):
         return value.ndim > 0
-    return isinstance(value, list) and len(value) == 1 and not isinstance(value[0], Tensor)
+    is_listed = isinstance(value, Sequence) and not isinstance(value, str)
+    return is_listed and len(value) == 1 and not isinstance(value[0], Tensor)
 
 
 def cut(block: Batch, batch_size: int) -> Iterator[Batch]:

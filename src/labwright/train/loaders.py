@@ -16,6 +16,7 @@ from labwright.args.wording import listed
 from .batch import Batch, PlacedBatch
 from .blocks import batches_in_block, cut, keep_freed_memory
 from .distributed.share import Share
+from .loader_state import LoaderState, batches_done
 from .look_ahead import copied_ahead, made_ahead, pinned
 from .order import Order, Task
 from .seeding import isolated_rng, seed_cpu
@@ -50,14 +51,17 @@ def build_loader(
     seed, epoch and its position, whatever the batch size, the order and the number of workers; those of a batch
     fetched at once from seed, epoch and the number of the batch; so do those of `collate`. A dataset that draws none
     can say so with `draws_random_numbers = False`, which saves some 7 microseconds a sample, or 20 a batch. One that
-    also says `takes_tensors = True` is given the positions as a tensor.
+    also says `takes_tensors = True` is given the positions as a tensor. One with `gather` and `finish` that says
+    `finishes_on_device = True` is asked for batches by `gather`, by workers too, and `finish` has them on the device.
+
+    One with a `permutation(seed, epoch)` is shuffled by that, drawn a piece at a time by its `positions(start, stop)`.
 
     `num_workers="auto"` fetches in this process, and where the first three batches took more than 10 ms each in as many
     others as `usual_num_workers` says. With a GPU as `device`, a batch is being copied there while the one before it is
     worked on; one that has arrived passes through `to_device` untouched.
     """
     title = f"dataset {source!r}" if source else f"the {type(dataset).__name__}"
-    order = Order(_checked_length(dataset, batch_size, title), batch_size, shuffle, seed)
+    order = Order(_checked_length(dataset, batch_size, title), batch_size, shuffle, seed, dataset)
     fetch = _Fetch(dataset, collate, source, title)
     return Loader(fetch, order, num_workers=num_workers, pin_memory=pin_memory, device=device)
 
@@ -91,16 +95,53 @@ class Loader:
         self._batches_in_block: int | None = None
         """Of samples that lie in tensors; None: not known yet."""
         self._first_batch = 0
+        self._num_given = 0
+        """Batches of the epoch that were handed out or are left out."""
+        self._is_taken_up = False
+        """Whether a state said where to begin."""
         self._workers: Workers | None = None
 
+    @property
+    def epoch(self) -> int:
+        """The one whose order is in force, counted from 1."""
+        return self._order.epoch
+
     def set_epoch(self, epoch: int) -> None:
-        self._order.epoch = epoch
+        if epoch != self._order.epoch and self._is_taken_up:
+            self._first_batch = 0  # that was a place in another epoch
+        self._order.epoch, self._num_given = epoch, self._first_batch
+
+    def state_dict(self) -> LoaderState:
+        """How far the epoch has come: what was handed out, whatever the workers have fetched beyond it.
+
+        The same on every rank, and good for any number of workers and, with the same `batch_size`, of ranks.
+        """
+        consumed = min(self._num_given * self.batch_size, self.num_samples)
+        dataset = self._fetch.fingerprint
+        return LoaderState(epoch=self.epoch, samples_consumed=consumed, seed=self._order.seed, dataset=dataset)
+
+    def load_state_dict(self, state: LoaderState) -> None:
+        """Take up the epoch where `state_dict` found it; a UserError if it was one of another dataset or seed.
+
+        `for epoch in range(loader.epoch, last + 1): loader.set_epoch(epoch)` then goes on as if nothing had happened.
+        """
+        order = self._order
+        num_batches = batches_done(
+            state,
+            seed=order.seed,
+            dataset=self._fetch.fingerprint,
+            batch_size=self.batch_size,
+            num_samples=self.num_samples,
+        )
+        order.epoch = state["epoch"]
+        self.start_at(num_batches)
+        self._is_taken_up = True
 
     def start_at(self, num_batches: int) -> None:
         """Leave that many batches out of the next iteration, and of that one alone; the rest are what they would be."""
         if not 0 <= num_batches <= self.num_batches:
             raise UserError(f"cannot start after {num_batches} batches: {self._fetch.title} has {self.num_batches}")
-        self._first_batch = num_batches
+        self._first_batch = self._num_given = num_batches
 
     def share(self, rank: int, size: int, *, training: bool) -> None:
         """From now on give this rank's part of every batch; the batches are those of a process alone.
@@ -120,7 +161,15 @@ class Loader:
         return min(self.batch_size, self.num_samples - number * self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        first_batch, self._first_batch = self._first_batch, 0
+        self._num_given, self._first_batch, self._is_taken_up = self._first_batch, 0, False
+        return self._counted(self._batches(self._num_given), self._num_given)
+
+    def _counted(self, batches: Iterator[Batch], first_batch: int) -> Iterator[Batch]:
+        for number, batch in enumerate(batches, start=first_batch + 1):
+            self._num_given = number
+            yield batch
+
+    def _batches(self, first_batch: int) -> Iterator[Batch]:
         if self._fetch.lies_on is not None or (self._fetch.takes_tensors and not self._num_workers):
             return chain.from_iterable(cut(block, self._order.size_of_rank) for block in self._blocks(first_batch))
         tasks = self._order.tasks(first_batch)
@@ -128,18 +177,20 @@ class Loader:
             batches = self._tried(tasks)
         else:
             batches = self._by_workers(tasks) if self._num_workers else self._here(tasks)
-        return batches if self._device is None else copied_ahead(batches, self._device, lambda batch: batch)
+        finish = self._fetch.finish if self._fetch.finishes_on_device else _unchanged
+        return map(finish, batches) if self._device is None else copied_ahead(batches, self._device, finish)
 
     def _blocks(self, first_batch: int) -> Iterator[Batch]:
         """Batches of samples that lie in tensors, several in one."""
         fetch, order = self._fetch, self._order.positions()
         if self._batches_in_block is None:
-            sample = fetch.finish(fetch.gather(order[:1].to(fetch.lies_on or order.device)))
+            sample = fetch.finish(fetch.gather(order[:1].to(fetch.lies_on or "cpu")))
             self._batches_in_block = batches_in_block(sample, self._order.size_of_rank)
             keep_freed_memory()
         positions = self._order.batches(first_batch, order, self._batches_in_block)
         if fetch.lies_on is not None:  # the order is sent there once for the whole epoch
-            there = (order.pin_memory() if self._pin_memory else order).to(fetch.lies_on, non_blocking=True)
+            whole = order[:]
+            there = (whole.pin_memory() if self._pin_memory else whole).to(fetch.lies_on, non_blocking=True)
             both = zip(positions, self._order.batches(first_batch, there, self._batches_in_block), strict=True)
             return (PlacedBatch(fetch.finish(fetch.gather(each_there)), each) for each, each_there in both)
         gathered = map(fetch.gather, positions)
@@ -215,6 +266,12 @@ class _Fetch:
             and not self._dataset_draws
         )
         can_wait = hasattr(dataset, "gather") and hasattr(dataset, "finish")
+        self.finishes_on_device: bool = can_wait and collate is None and getattr(dataset, "finishes_on_device", False)
+        if self.finishes_on_device:
+            self._fetch_at_once = dataset.gather
+        fingerprint = getattr(dataset, "fingerprint", None)
+        self.fingerprint: str = fingerprint if isinstance(fingerprint, str) else f"{len(dataset)} samples"
+        """What a state is recognized by."""
         self._gather = dataset.gather if can_wait else self._fetch_at_once
         self.finish: Callable[[Batch], Batch] = dataset.finish if can_wait else _unchanged
         """What is left to do with what `gather` gives, on the device or here."""
