@@ -115,6 +115,8 @@ def find_listing(path: Path) -> Listing:
     if path.is_dir():
         if (path / ".writing").exists():
             raise ShardError(f"{path} was not finished: its writer was killed, or is at work; write the dataset again")
+        if (path / ".packing").exists():
+            raise ShardError(f"{path} was not packed to its end: the pack was killed, or is at work; pack once more")
         if (path / "parts").is_dir():
             raise ShardError(f"{path} has parts that are not merged yet: merge_parts({str(path)!r})")
         listing = quix_listing(path) or webdataset_listing(path)
