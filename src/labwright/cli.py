@@ -2,6 +2,7 @@
 
 import os
 import sys
+from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -17,6 +18,7 @@ from labwright.args.read import Reading, fail, flag_values
 from labwright.args.registry import Registry, as_registry, describe, resolve
 from labwright.commands import COMMANDS as RUN_COMMANDS
 from labwright.commands import Project
+from labwright.commands import parsers as command_parsers
 from labwright.commands import run as run_command
 from labwright.project import (
     ENV_PREFIX,
@@ -163,8 +165,10 @@ def _completion(registry: Registry, machine: type[MachineConfig], words: list[st
     given = flag_values(words, "experiment_id")
     model = resolve(registry, given[-1]) if given else ExperimentArgs
     schemas = {"experiment": model, "machine": machine, "this run": RunOptions}
+    flags, nothing = completion_parser(schemas, prog=prog), ArgumentParser(add_help=False)
+    of_commands = {"completion": nothing, "new": nothing, **command_parsers(prog)}
     parser = completion_parser(schemas, prog=prog)
-    add_ids(parser, list(COMMANDS), list(registry))
+    add_ids(parser, {name: of_commands.get(name, flags) for name in COMMANDS}, list(registry))
     print(script(parser, shells[0]))
 
 

@@ -1,8 +1,10 @@
 """Completion scripts: static, and valid in the shell they are for."""
 
+import re
 import shutil
 import subprocess
 import sys
+from argparse import ArgumentParser
 from typing import Literal
 
 import pytest
@@ -41,9 +43,12 @@ def test_script_knows_commands_and_ids() -> None:
         experiment_id: str = ""
 
     parser = completion_parser({"experiment": WithId}, prog="run.py")
-    add_ids(parser, ["new"], ["mnist", "digits"])
+    info = ArgumentParser()
+    info.add_argument("--split")
+    add_ids(parser, {"new": ArgumentParser(), "data": {"info": info}}, ["mnist", "digits"])
     text = script(parser, "bash")
     assert "mnist" in text and "digits" in text and "new" in text
+    assert re.search(r"_data_info_option_strings=\(.*--split\)", text)
 
 
 def test_what_is_a_word_or_a_boolean_completes_to_either() -> None:

@@ -43,9 +43,23 @@ def script(parser: ArgumentParser, shell: str) -> str:
     return shtab.complete(parser, shell=shell)
 
 
-def add_ids(parser: ArgumentParser, commands: Sequence[str], experiment_ids: Sequence[str]) -> None:
-    """Let `parser` know the commands and the experiment ids, so that they complete too."""
-    parser.add_argument("command", nargs="?", choices=[*commands])
+Commands = Mapping[str, "ArgumentParser | Commands"]
+"""What may stand first, with the parser of what follows, or what may stand second."""
+
+
+def add_ids(parser: ArgumentParser, commands: "Commands", experiment_ids: Sequence[str]) -> None:
+    """Let `parser` know the commands with their flags, and the experiment ids, so that they complete too."""
+    _add_commands(parser, commands)
     for action in parser._actions:
         if action.dest == "experiment_id":
             action.choices = [*experiment_ids]
+
+
+def _add_commands(parser: ArgumentParser, commands: "Commands") -> None:
+    subparsers = parser.add_subparsers(metavar="command", parser_class=ArgumentParser)
+    for name, following in commands.items():  # shtab leaves out those without a help text
+        if isinstance(following, ArgumentParser):
+            about = following.description or name
+            subparsers.add_parser(name, parents=[following], help=about, description=about, add_help=False)
+        else:
+            _add_commands(subparsers.add_parser(name, help=name), following)

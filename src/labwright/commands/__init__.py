@@ -1,9 +1,11 @@
 """Floor 4: `run.py COMMAND`, a module for each command, imported when it is typed."""
 
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from importlib import import_module
 
-from .base import Project, as_module, run_command
+from .base import Project, as_module, command_parser, run_command
+from .data import run_verb, verb_parsers
 from .tool import as_tool, run_tool
 
 TOOLS: dict[str, str] = {
@@ -26,13 +28,23 @@ COMMANDS: dict[str, str] = {
     "archive": "hide runs from the list, or show them again: archive RUN ... [--undo]",
     "delete": "delete runs and free their disk space: delete RUN ...",
     "export": "write the histories of runs as CSV: export RUN ... [--output=FILE]",
+    "data": "datasets in tar shards: data pack|info|ls|cat|preview|verify|index|convert|split",
     **TOOLS,
 }
 """Each command and what it does; the module of this room that does it has its name."""
 
 
+def parsers(prog: str) -> dict[str, ArgumentParser | dict[str, ArgumentParser]]:
+    """The parser of each command with flags of its own; of `data`, those of its verbs. For completion."""
+    own = [name for name in COMMANDS if name not in TOOLS and name != "data"]
+    found = {name: command_parser(name, as_module(import_module(f".{name}", __name__)), prog) for name in own}
+    return {**found, "data": verb_parsers(prog)}
+
+
 def run(name: str, words: Sequence[str], project: Project) -> int:
     """Do a command with these words; its exit code."""
+    if name == "data":
+        return run_verb(words, project)
     module = import_module(f".{name.replace('-', '_')}", __name__)
     if name in TOOLS:
         return run_tool(name, as_tool(module), words, project)

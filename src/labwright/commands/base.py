@@ -54,11 +54,11 @@ class CommandModule(Protocol):
         ...
 
 
-class _Parser(ArgumentParser):
+class CommandParser(ArgumentParser):
     """One line for a mistake, as everywhere else; `-` and `_` in flags are the same."""
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{self.prog.rpartition(' ')[2]}: {message}; see {self.prog} --help")
+        raise UserError(f"{self.prog.partition(' ')[2]}: {message}; see {self.prog} --help")
 
     def parse_words(self, words: Sequence[str]) -> Namespace:
         return self.parse_args([_underscored(word) for word in words])
@@ -69,14 +69,20 @@ def _underscored(word: str) -> str:
     return flag[:2] + flag[2:].replace("-", "_") + equals + value if word.startswith("--") and flag != "--" else word
 
 
-def run_command(name: str, module: CommandModule, words: Sequence[str], project: Project) -> int:
-    """Read `words` as the command's and do it; its exit code."""
-    parser = _Parser(
-        prog=f"{project.prog} {name}",
+def command_parser(name: str, module: CommandModule, prog: str) -> CommandParser:
+    """The parser of the command `name`, with the flags that its module declares."""
+    parser = CommandParser(
+        prog=f"{prog} {name}",
         description=(module.__doc__ or "").strip().splitlines()[0],
         allow_abbrev=False,
     )
     module.add_flags(parser)
+    return parser
+
+
+def run_command(name: str, module: CommandModule, words: Sequence[str], project: Project) -> int:
+    """Read `words` as the command's and do it; its exit code."""
+    parser = command_parser(name, module, project.prog)
     parser.add_argument("--results_dir", type=Path, metavar="DIR", help="where the runs are (default: config.yaml's)")
     given = parser.parse_words(words)
     chosen = Project(project.prog, project.load_registry, project.machine_model, given.results_dir)
