@@ -67,7 +67,7 @@ def test_changed_shard_is_refused_or_accepted_with_a_note(dataset: Path) -> None
     write_tar(dataset / "stray-000000.tar", [("y.npy", b"1")])
     assert refusal(dataset) == (
         "val-000000.tar: it is not the file that was written (SHA-256): `labwright data verify` names what is damaged; "
-        "accept_changes takes it as it is"
+        "--accept_changes takes it as it is"
     )
     (note,) = rebuild(dataset, accept_changes=True).notes
     assert note.startswith("val-000000.tar: it is not the file that was written (SHA-256)")

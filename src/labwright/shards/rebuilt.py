@@ -184,7 +184,7 @@ def _changes(before: Manifest, found: dict[str, Scanned], accept: bool) -> list[
                 continue
             what = "it is not the file that was written (SHA-256)"
             if not accept:
-                way = "`labwright data verify` names what is damaged; accept_changes takes it as it is"
+                way = "`labwright data verify` names what is damaged; --accept_changes takes it as it is"
                 raise ShardError(f"{what}: {way}", shard=new.name)
             amount = f"{old.num_samples:,} samples before, {new.num_samples:,} now"
             notes.append(f"{new.name}: {what} and counts as it is now: {amount}")

@@ -46,3 +46,16 @@ def test_it_does_not_make_an_index_without_a_shard_that_is_missing(command_line:
     before = (pets / "dataset.json").read_bytes()
     assert command_line("data", "index", str(pets)).error == "train-000001.tar: it is missing"
     assert (pets / "dataset.json").read_bytes() == before
+
+
+def test_a_shard_that_has_changed_is_only_taken_when_told_so(command_line: CommandLine, pets: Path) -> None:
+    shard = pets / "train-000001.tar"
+    content = bytearray(shard.read_bytes())
+    content[600] ^= 1
+    shard.write_bytes(content)
+    refused = command_line("data", "index", str(pets))
+    assert refused.code == 2 and refused.error.startswith("train-000001.tar: it is not the file that was written")
+    assert "--accept_changes" in refused.error
+    taken = command_line("data", "index", str(pets), "--accept_changes")
+    assert taken.code == 0 and "counts as it is now" in taken.err
+    assert command_line("data", "verify", str(pets)).code == 0

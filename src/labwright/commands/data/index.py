@@ -19,6 +19,11 @@ def add_flags(parser: ArgumentParser) -> None:
         "Splits, codecs and metadata are kept from the dataset.json there is, else told from the names of files."
     )
     parser.add_argument("path", metavar="PATH", help="a directory of shards: labwright's, quix's or WebDataset's")
+    parser.add_argument(
+        "--accept_changes",
+        action="store_true",
+        help="take shards that have changed since they were written as they are",
+    )
     parser.add_argument("--json", action="store_true", help="say what was written as JSON")
 
 
@@ -29,7 +34,7 @@ def run(given: Namespace, project: Project) -> None:
     folder = Path(given.path).expanduser()
     total = sum(file.stat().st_size for file in folder.glob("*.tar") if file.is_file())
     with byte_bar("indexing", total) as progress:
-        rebuilt = rebuild(folder, progress=progress)
+        rebuilt = rebuild(folder, accept_changes=given.accept_changes, progress=progress)
     for note in rebuilt.notes:
         print(f"note: {note}", file=sys.stderr)
     facts = _facts(given.path, rebuilt)
