@@ -35,7 +35,7 @@ def test_the_same_seed_gives_the_same_split_and_another_another() -> None:
     assert np.array_equal(first, again)
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(
     st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=40),
     st.floats(0, 0.45),
