@@ -1,0 +1,1 @@
+"""What datasets are packed from: folders of classes, CSV manifests, Hugging Face datasets, IDX files, other shards."""
