@@ -14,6 +14,7 @@ def test_images_of_any_size_survive_many_convolutions(shape: tuple[int, int, int
     assert args.build(shape, 10)(torch.randn(6, *shape)).shape == (6, 10)
 
 
+@pytest.mark.slow
 def test_exported_model_gives_the_same_output_for_any_batch_size() -> None:
     model = CNNArgs(channels=[2, 3], hidden_size=4).build((1, 8, 8), 3).eval()
     batch = torch.export.Dim("batch")

@@ -109,6 +109,7 @@ def whole(make: Make) -> Path:
     return make(**HARD).run(RunOptions(predictions="none")).run_dir
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=st.lists(st.integers(1, 14), min_size=1, max_size=3))
 def test_run_stopped_at_any_batches_ends_like_the_one_that_was_not(make: Make, whole: Path, batches: list[int]) -> None:

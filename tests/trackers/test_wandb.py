@@ -81,6 +81,7 @@ def records_in(log: Path) -> dict[str, list[Any]]:
     return by_type
 
 
+@pytest.mark.slow
 def test_an_offline_run_holds_name_tags_config_metrics_summary_and_plot(run_dir: Path) -> None:
     assert track(WandbTracker(project="lab", entity="me", mode="offline"), run_dir) == []
     read = records(run_dir)
@@ -207,6 +208,7 @@ def logged(log: Path) -> list[tuple[str, float]]:
     return [("epoch", row["epoch"]) if "epoch" in row else ("step", row["step"]) for row in rows if "step" in row]
 
 
+@pytest.mark.slow
 def test_a_resumed_offline_run_is_one_run_in_two_folders_and_nothing_is_logged_twice(run_dir: Path) -> None:
     first = WandbTracker(project="lab", mode="offline")
     session(first, run_dir, range(1, 3))

@@ -298,6 +298,7 @@ def test_an_iteration_that_starts_later_goes_on_as_if_it_had_not(
         assert_same_batches(list(again), whole)  # only the next iteration starts later
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(st.data(), st.integers(1, 30), st.integers(1, 8), st.integers(1, 2))
 def test_workers_start_later_too(data: Any, length: int, batch_size: int, num_workers: int) -> None:

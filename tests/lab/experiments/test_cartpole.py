@@ -95,6 +95,7 @@ class TestEpisodes:
         assert (played["action"] == likelier).all() and len(likelier) == int(played["reward"].sum())
 
 
+@pytest.mark.slow
 def test_the_pole_learns_to_stay_up(make: Callable[..., Cartpole]) -> None:
     ended = make(epochs=5, train_episodes=160, eval_episodes=20, batch_size=16, max_steps=300).run()
     first, *_, last = rewards(ended.run_dir)

@@ -48,6 +48,7 @@ class TestAlphabet:
         ended = command_line(*TINY, alphabet, "--epochs=0")
         assert ended.test["perplexity"] == pytest.approx(9, rel=0.1)
 
+    @pytest.mark.slow
     def test_trained_it_goes_on_with_the_alphabet(self, command_line: Callable[..., Any], alphabet: str) -> None:
         ended = command_line(*TINY, alphabet, "--epochs=25", "--temperature=0", "--learning_rate=0.02")
         # the first character of a stretch tells all that follow

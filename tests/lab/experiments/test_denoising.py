@@ -63,6 +63,7 @@ def test_noisier_set_never_decides(command_line: Callable[..., Any]) -> None:
     assert "val_noisier is for demonstration only" in error
 
 
+@pytest.mark.slow
 def test_noise_is_taken_away_and_the_table_says_how_much(make: Callable[..., Any]) -> None:
     result = make(epochs=6, limit_train_samples=None, model=UNetArgs(channels=[16, 32])).run()
     rows = table(result.run_dir / "predictions" / "test.csv")

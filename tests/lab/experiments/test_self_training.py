@@ -30,6 +30,7 @@ def history(run: Path, split: str) -> list[dict[str, float | None]]:
     return [row["metrics"] for row in rows if row["split"] == split]
 
 
+@pytest.mark.slow
 def test_debug_run_draws_what_the_labels_are_worth(command_line: Callable[..., Any]) -> None:
     ended = command_line("--experiment_id=self_training", "--debug", "--use_cuda=false")
     assert (ended.run / "pseudo_labels.png").is_file() and (ended.run / "confusion.png").is_file()

@@ -21,6 +21,7 @@ def history(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [[ID, "--debug"], [*QUICK, "--use_cuda=false"]])
 def test_it_runs_where_torch_cannot_be_imported(run_without_torch: Callable[..., Path], words: list[str]) -> None:
     run = run_without_torch(*words)
