@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from pydantic import Field, SecretStr, model_validator
+from pydantic import ByteSize, Field, NonNegativeInt, SecretStr, model_validator
 
 from labwright.args import Args, ExperimentArgs, MachineConfig, RunOptions, parse
 from labwright.args.errors import ArgsError
@@ -268,6 +268,35 @@ def test_error_in_a_list_of_parts_names_the_place(text: str, end: str) -> None:
     with pytest.raises(ArgsError) as caught:
         read({"arguments": Ensemble}, [f"--members={text}"])
     assert caught.value.lines == [end]
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [
+        ("-1", '--workers: "-1": should be greater than or equal to 0, or auto'),
+        ("many", '--workers: "many" is not auto or an integer'),
+        ("autoo", '--workers: "autoo" is not auto or an integer; did you mean auto?'),
+    ],
+)
+def test_value_out_of_the_range_of_a_member_of_a_union_says_the_range(text: str, end: str) -> None:
+    """`--num_workers=-1` was told that it was not auto or an integer."""
+
+    class Loading(Args):
+        workers: Literal["auto"] | NonNegativeInt = "auto"
+
+    with pytest.raises(ArgsError) as caught:
+        read({"arguments": Loading}, [f"--workers={text}"])
+    assert caught.value.lines == [end]
+
+
+@pytest.mark.parametrize("text", ["banana", "8XB"])
+def test_size_that_is_none_says_how_one_is_written(text: str) -> None:
+    class Limited(Args):
+        limit: ByteSize | None = None
+
+    with pytest.raises(ArgsError) as caught:
+        read({"arguments": Limited}, [f"--limit={text}"])
+    assert caught.value.lines == [f'--limit: "{text}" is not a size such as 8GB']
 
 
 # --- names

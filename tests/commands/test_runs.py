@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +46,22 @@ def test_runs_are_listed_newest_first(command_line: RunCommand, results: Path) -
         "2026-01-31_12-00-00_aaaa  digits      finished  0 s  2/3       0.3000         0.9000  base  "
         "seed=0 optimizer=adam learning_rate=0.001",
     ]
+
+
+def test_argument_that_is_new_is_shown_where_older_runs_would_have_had_another_value(
+    command_line: RunCommand, tmp_path: Path, points_args: Any
+) -> None:
+    """Each argument that a newer labwright added was a column, though all older runs had its default."""
+    old = {"experiment_id": "points", "seed": 1, "model": {"kind": "mlp"}, "optimizer": {"kind": "sgd"}}
+    new = old | {"max_skipped_steps": 0, "optimizer": {"kind": "sgd", "momentum": 0.0}}
+    results, experiments = tmp_path / "results", {"points": points_args}
+    write_run(results, "aaaa", args=old)
+    write_run(results, "bbbb", args=new)
+    assert "args" not in command_line("runs", experiments=experiments).out.splitlines()[0]
+    write_run(results, "cccc", args=new | {"max_skipped_steps": 2})
+    shown = command_line("runs", experiments=experiments).out.splitlines()[1:]
+    assert [line.split()[-1] for line in shown] == [f"max_skipped_steps={number}" for number in (2, 0, 0)]
+    assert "momentum=0" in command_line("runs").out  # nobody knows the experiment, so nobody knows its defaults
 
 
 @pytest.mark.parametrize(

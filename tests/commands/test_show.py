@@ -6,6 +6,7 @@ import pytest
 
 from labwright.runs.listing.notes import Notes, write_notes
 from labwright.runs.lock import RunLock
+from labwright.runs.record import RunRecord
 from tests.conftest import Ended
 from tests.written_runs import write_run
 
@@ -77,6 +78,13 @@ def test_run_that_can_go_on_says_how(
         shown = facts(command_line("show", "last").out)
     assert shown.get("to go on", "").strip() == (command or "")
     assert ("problem" in shown) == (status == "failed")
+
+
+def test_run_that_met_a_nan_goes_on_with_a_change(command_line: RunCommand, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "results", "aaaa", status="running")
+    RunRecord(run.record_path, run.record()).finish("failed", error="NonFiniteLoss: the loss is nan at step 2")
+    command = facts(command_line("show", "last").out)["to go on"].strip()
+    assert command.endswith("_aaaa --gradient_clipping=1, or another change")
 
 
 def test_killed_run_says_how_to_go_on_and_how_to_repeat(command_line: RunCommand, tmp_path: Path) -> None:

@@ -17,12 +17,13 @@ from typing import Any
 import torch
 from pydantic import Field
 
-from labwright import Experiment, ExperimentArgs, MachineConfig, RunOptions, UserError, train
+from labwright import Experiment, ExperimentArgs, MachineConfig, RunOptions, UserError
 from labwright.args.errors import Terminated
 from labwright.datasets import DigitsDataArgs, limit
 from labwright.loop import Hook
 from labwright.models import MLPArgs
 from labwright.optimizers import AdamArgs
+from labwright.session import strategies
 from labwright.train import NonFiniteLoss
 from labwright.train.distributed import group
 
@@ -223,8 +224,8 @@ def late(folder: Path) -> list[Any]:
     """Ranks that need longer than others, and what one cannot do."""
     group.TIMEOUT_SECONDS = 4.0
     told: list[Any] = [run(folder, Late, epochs=1)["steps"]]
-    for kind, choose_device in ((Unreadable, train.choose_device), (Double, _no_device)):
-        train.choose_device = choose_device
+    for kind, choose_device in ((Unreadable, strategies.choose_device), (Double, _no_device)):
+        strategies.choose_device = choose_device
         try:
             run(folder, kind)
         except UserError as error:

@@ -78,3 +78,18 @@ def test_signals_are_no_news_while_the_loss_of_a_rank_ends_the_block() -> None:
         raise RankLost("rank 1 of 2 is gone")
     stop.hear(signal.SIGTERM, None)
     assert stop.number is None
+
+
+def test_a_signal_while_a_step_is_made_is_told_as_what_it_comes_from(capfd: pytest.CaptureFixture[str]) -> None:
+    """People saw "SIGTERM: stopping after this step" where a rank had died and torchrun ended the others."""
+    for lost, told in (
+        ("rank 1 of 2 is gone", "rank 1 of 2 is gone; stopping"),
+        ("rank 1 of 2 failed: Terminated: SIGTERM", "SIGTERM: stopping after this step"),
+        (None, "SIGTERM: stopping after this step"),
+    ):
+        stop = agreed_stop(heard(0))
+        stop.tells = True
+        cast(Any, stop.world).whom_we_lost = lambda lost=lost: lost
+        with pytest.raises(Terminated), stop.deferred():
+            stop.hear(signal.SIGTERM, None)
+        assert capfd.readouterr().err.strip() == told

@@ -225,6 +225,13 @@ class Changed(Augmented):
         ({"cutmix_alpha": 1}, None, {"task": "regression"}, "mix classes; .* is a regression"),
         ({"mixup_alpha": 1}, None, {"num_outputs": 1}, "mix classes; .* is a classification with 1 outputs"),
         ({"mixup_alpha": 1}, ShapesDataArgs(num_samples=30), {}, "mix classes; .* is a segmentation"),
+        ({"crop_padding": 9}, None, {}, "crop_padding=9 would move images of .* out of sight: they are 8 x 8"),
+        (
+            {"vertical_flip": True, "mask_fill": 9},
+            ShapesDataArgs(num_samples=30),
+            {},
+            "mask_fill=9 is no class of .*, which has 0 to 3",
+        ),
         ({"torchvision": "augmix"}, ShapesDataArgs(num_samples=30), {}, "augmix (would move|needs torchvision)"),
         (
             {"vertical_flip": True},

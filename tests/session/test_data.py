@@ -14,7 +14,7 @@ from labwright.args import ExperimentArgs, MachineConfig
 from labwright.datasets import DigitsDataArgs
 from labwright.models import MLPArgs
 from labwright.optimizers import AdamArgs, OptimizerUnion
-from labwright.train import loaders
+from labwright.train.fetch import Fetch
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -37,13 +37,13 @@ def test_a_run_whose_data_lies_on_the_device_ends_with_the_same_weights(
 ) -> None:
     """Without an accelerator, the CPU stands for it: everything else goes the way that it would go."""
     here = Experiment(DataArgs(), machine).run()
-    build = loaders._Fetch.__init__
+    build = Fetch.__init__
 
     def build_there(fetch: Any, *arguments: Any) -> None:
         build(fetch, *arguments)
         fetch.lies_on = torch.device("cpu")
 
-    monkeypatch.setattr(loaders._Fetch, "__init__", build_there)
+    monkeypatch.setattr(Fetch, "__init__", build_there)
     there = Experiment(DataArgs(), machine).run()
     one, other = (load_file(run.run_dir / "model.safetensors") for run in (here, there))
     assert all(one[name].equal(other[name]) for name in one)

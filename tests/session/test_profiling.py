@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from labwright import Hook, RunOptions, UserError
+from labwright import Hook, MachineConfig, RunOptions, UserError
 from labwright.bare import BareExperiment
 from labwright.runs.terminal import Terminal
 from labwright.session import phases
@@ -60,10 +60,23 @@ def test_a_training_that_ends_first_is_profiled_as_far_as_it_goes(
     make: Callable[..., Any], epochs: int, num_measured: int, num_traced: int
 ) -> None:
     ten_steps_each = make(epochs=epochs, batch_size=6)
-    folder = ten_steps_each.run(RunOptions(profile=10)).run_dir / "profile"
+    shown = StringIO()
+    result = ten_steps_each.run(RunOptions(profile=10), terminal=Terminal(shown))
+    folder = result.run_dir / "profile"
     report = json.loads((folder / "profile.json").read_bytes())
     assert (report["num_steps"], report["num_traced_steps"]) == (num_measured, num_traced)
     assert (folder / "trace.json.gz").exists() == (num_traced > 0)
+    is_told = "no step was traced, since that begins after 15 steps" in shown.getvalue()
+    assert is_told == (num_traced == 0)
+    assert "samples/s, the work of --profile included)" in result.summary()
+
+
+@pytest.mark.slow
+def test_where_a_pass_ends_with_the_measures_the_next_is_traced(make: Callable[..., Any]) -> None:
+    """The trace of the last moment of a pass was empty, and there was none."""
+    folder = make(epochs=2, batch_size=6).run(RunOptions(profile=5)).run_dir / "profile"
+    report = json.loads((folder / "profile.json").read_bytes())
+    assert (report["num_steps"], report["num_traced_steps"]) == (5, 5)
 
 
 @pytest.mark.slow
@@ -104,6 +117,8 @@ def test_a_run_that_fails_while_it_is_traced_fails_as_ever(make: Callable[..., A
 def test_what_has_no_training_steps_has_no_profile(command_line: Callable[..., Any], points_args: Any) -> None:
     words = ["--experiment_id=points", "--mode=test", "--from_checkpoint=x", "--profile=3"]
     assert "mode=test has none" in command_line(*words, experiments={"points": points_args}).error
+    with pytest.raises(UserError, match="--profile is of training steps, and --epochs=0 has none"):
+        points_args(epochs=0).build(MachineConfig()).run(RunOptions(profile=3))
     with pytest.raises(UserError, match="--profile: points does not use it"):
         BareExperiment(points_args()).run(RunOptions(profile=3))
 

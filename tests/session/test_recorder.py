@@ -114,8 +114,12 @@ def test_nan_loss_stops_the_run_and_is_not_checkpointed(make: Callable[..., Any]
             loss = super().compute_loss(batch)
             return loss if self.epoch < 2 or not self.model.training else loss._replace(value=loss.value * torch.nan)
 
+    shown = StringIO()
     with pytest.raises(NonFiniteLoss, match="epoch 2.*learning rate"):
-        make(Exploding, epochs=3).run()
+        make(Exploding, epochs=3).run(terminal=Terminal(shown, quiet=True))
+    advice, command = shown.getvalue().splitlines()[-2:]
+    assert advice.endswith("resumed as it is the run would end like this again:")
+    assert " resume " in command and command.endswith(" --gradient_clipping=1")
     kept = record(tmp_path)
     index = json.loads((kept["run_dir"] / "checkpoints" / "index.json").read_text())
     assert kept["status"] == "failed" and index["last"]["epoch"] == 1

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from labwright.args import MachineConfig, RunOptions
@@ -112,3 +113,8 @@ def test_several_validation_and_test_sets_keep_their_names(make: Callable[..., A
 def test_machine_without_a_folder_of_results_gets_one(points: Any, points_args: Any, tmp_path: Path) -> None:
     machine = MachineConfig(results_dir=tmp_path / "not" / "yet" / "there")
     assert points(points_args(), machine).run().run_dir.is_relative_to(machine.results_dir)
+
+
+def test_a_run_with_sharded_checkpoints_is_told_how_it_goes_on_in_another_way() -> None:
+    with pytest.raises(ValidationError, match="to resume a run that began with it, add --no-sharded_checkpoints"):
+        RunOptions(strategy="ddp", sharded_checkpoints=True)

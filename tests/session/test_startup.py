@@ -1,5 +1,6 @@
 """The way to the first step: what it is made of, what it does without, and what it does to the garbage collector."""
 
+import builtins
 import gc
 import json
 import subprocess
@@ -81,6 +82,28 @@ def test_parts_of_the_start_are_shown_and_kept_and_change_nothing(make: Callable
 def test_run_without_a_step_shows_the_parts_there_were(make: Callable[..., Any]) -> None:
     run = make(epochs=0).run(RunOptions(profile_startup=True)).run_dir
     assert [*json.loads((run / "run.json").read_bytes())["startup"]["parts"]] == PARTS[:-2]
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_what_a_part_imports_counts_as_imports(
+    make: Callable[..., Any], points: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch's own import was booked under "data" where the experiment's datasets were the first to need it."""
+    (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(0.2)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    class Late(points):
+        def build_datasets(self) -> Any:
+            import slow_to_import  # pyright: ignore[reportMissingImports]
+
+            assert slow_to_import
+            return super().build_datasets()
+
+    original = builtins.__import__
+    run = make(Late, epochs=0).run(RunOptions(profile_startup=True)).run_dir
+    parts = json.loads((run / "run.json").read_bytes())["startup"]["parts"]
+    assert parts["imports"]["wall_seconds"] > 0.19 and parts["imports"]["wall_seconds"] > parts["data"]["wall_seconds"]
+    assert builtins.__import__ is original
 
 
 def test_start_of_a_test_has_no_training_step_and_is_refused() -> None:

@@ -22,7 +22,7 @@ _WORDS: dict[Any, str] = {
     dt.datetime: "a date and time",
     dt.date: "a date",
     dt.timedelta: "a duration",
-    ByteSize: "a size in bytes",
+    ByteSize: "a size such as 8GB",
     SecretStr: "a secret text",
 }
 _LABELS: dict[Any, str] = {
@@ -38,7 +38,7 @@ _LABELS: dict[Any, str] = {
     ByteSize: "bytes",
     SecretStr: "secret",
 }
-_PLURALS = {"a text": "texts", "a boolean (true or false)": "booleans", "a size in bytes": "sizes in bytes"}
+_PLURALS = {"a text": "texts", "a boolean (true or false)": "booleans", "a size such as 8GB": "sizes such as 8GB"}
 
 
 @dataclass(frozen=True)

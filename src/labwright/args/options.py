@@ -84,7 +84,10 @@ class RunOptions(Args):
         if self.resume is not None and self.stage != "train":
             raise ValueError(f"resume continues a training, and mode={self.stage} is none; leave one of the two out")
         if self.sharded_checkpoints and self.strategy != "fsdp":
-            raise ValueError(f"sharded_checkpoints has no effect with strategy={self.strategy}, only with fsdp")
+            raise ValueError(
+                f"sharded_checkpoints has no effect with strategy={self.strategy}, only with fsdp; to resume a run "
+                "that began with it, add --no-sharded_checkpoints"
+            )
         if self.profile is not None and self.stage != "train":
             raise ValueError(f"profile is of training steps, and mode={self.stage} has none; leave one of the two out")
         if self.profile_startup and self.stage != "train":

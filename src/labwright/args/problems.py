@@ -12,7 +12,11 @@ from .node import Node
 from .sources import Source
 from .wording import MASK, MAX_PROBLEMS, nearest, not_one_of, one_line, quoted, spelled
 
-_WRONG_TYPE = ("_parsing", "_type", "literal_error", "enum", "int_from_float", "is_instance_of", "parsing_error")
+_WRONG_TYPE = (
+    *("_parsing", "_type", "literal_error", "enum", "int_from_float", "is_instance_of", "parsing_error"),
+    *("byte_size", "byte_size_unit"),
+)
+_OUT_OF_RANGE = ("greater_than", "less_than", "multiple_of", "finite_number")
 
 
 def where(path: str, source: Source) -> str:
@@ -22,13 +26,20 @@ def where(path: str, source: Source) -> str:
 
 
 def explain(draft: Draft, error: ValidationError, known: set[str]) -> list[str]:
-    """One line for each thing Pydantic found wrong, except below the paths `known` to be wrong already."""
+    """One line for each thing Pydantic found wrong, except below the paths `known` to be wrong already.
+
+    Of a union that is the range of a member whose type was met, else that the value is none of the members.
+    """
     lines: dict[str, str] = {}
+    out_of_range: set[str] = set()
     for detail in error.errors(include_url=False):
         node, rest = _locate(draft, detail["loc"])
         if node is not None and node.path in known:
             continue
         key, line = _line(draft, detail, node, rest)
+        if _is_out_of_range(detail) and key not in out_of_range:
+            out_of_range.add(key)
+            lines[key] = line
         lines.setdefault(key, line)
         if len(lines) > MAX_PROBLEMS:
             break
@@ -81,13 +92,18 @@ def _reason(detail: ErrorDetails, node: Node, rest: tuple[int | str, ...], value
     if kind.startswith("union_tag"):
         tag = detail.get("ctx", {}).get("tag")
         return f"needs a kind: {', '.join(tagged(wanted))}" if tag is None else not_one_of(tag, list(tagged(wanted)))
-    if not rest and (kind.endswith(_WRONG_TYPE) or len(union_members(wanted)) > 1):
+    if not rest and (kind.endswith(_WRONG_TYPE) or (len(union_members(wanted)) > 1 and not _is_out_of_range(detail))):
         return f"{shown} is not {_wanted(node)}{_hint(wanted, value)}"
     if kind.endswith(_WRONG_TYPE) and wanted is not Any:
         return f"{shown} is not {words(wanted)}{_hint(wanted, value)}"
     if not node.shape.is_value and not rest:
         return _message(detail)
-    return f"{shown}: {_message(detail)}"
+    others = [str(choice) for choice in choices(wanted)] if _is_out_of_range(detail) else []
+    return ", or ".join([f"{shown}: {_message(detail)}", *others])
+
+
+def _is_out_of_range(detail: ErrorDetails) -> bool:
+    return detail["type"].startswith(_OUT_OF_RANGE)
 
 
 def _inside(annotation: Any, rest: tuple[int | str, ...]) -> tuple[str, Any]:

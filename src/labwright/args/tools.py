@@ -20,15 +20,20 @@ class BenchOptions(ToolOptions):
     seconds: float = Field(default=20.0, gt=0, allow_inf_nan=False, description="About how long to measure in all.")
 
 
-class LrFindOptions(ToolOptions):
+class PictureOptions(ToolOptions):
+    """Where the picture goes."""
+
+    output: Path | None = Field(
+        default=None, description="The picture: .png, .pdf or .svg (default: in the results directory)."
+    )
+
+
+class LrFindOptions(PictureOptions):
     """How learning rates are tried."""
 
     lowest_rate: float = Field(default=1e-7, gt=0, allow_inf_nan=False, description="Learning rate of the first step.")
     highest_rate: float = Field(default=10.0, gt=0, allow_inf_nan=False, description="Learning rate of the last step.")
     sweep_steps: int = Field(default=100, ge=10, description="Steps, each with a rate larger by the same factor.")
-    output: Path | None = Field(
-        default=None, description="The picture: .png, .pdf or .svg (default: in the experiment's results folder)."
-    )
 
     @model_validator(mode="after")
     def _rates_rise(self) -> Self:
@@ -37,7 +42,7 @@ class LrFindOptions(ToolOptions):
         return self
 
 
-class BatchFindOptions(ToolOptions):
+class BatchFindOptions(PictureOptions):
     """How batch sizes are tried."""
 
     smallest_batch: int | None = Field(default=None, ge=1, description="The first to be tried (default: --batch_size).")

@@ -1,15 +1,14 @@
 """Train with ever larger learning rates, and draw the loss: find the rate to train with."""
 
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labwright.args.errors import UserError
 from labwright.args.tools import LrFindOptions
 from labwright.runs.durable import strict_json
 
 from .table import print_table
+from .tool_picture import check_output, draw_picture
 
 if TYPE_CHECKING:
     from labwright.args import ExperimentArgs
@@ -17,15 +16,12 @@ if TYPE_CHECKING:
     from labwright.session.tools import Sweep
 
 OPTIONS = LrFindOptions
-_FORMATS = (".png", ".pdf", ".svg")
 _SHOWN = 12
 
 
 def run(experiment: "BareExperiment[ExperimentArgs]", options: LrFindOptions) -> None:
     """Print the table and the suggestion, draw the picture, and say where it is."""
-    output = options.output
-    if output is not None and (output.suffix not in _FORMATS or not output.absolute().parent.is_dir()):
-        raise UserError(f"--output={output}: must be a {', '.join(_FORMATS)} file in a folder that is there")
+    check_output(options.output)
     from labwright.session.tools import find_learning_rate
 
     sweep, flag = find_learning_rate(experiment, options), _flag(experiment.args)
@@ -33,9 +29,8 @@ def run(experiment: "BareExperiment[ExperimentArgs]", options: LrFindOptions) ->
         print(strict_json({**sweep.to_json(), "flag": flag}, indent=2).decode())
     else:
         _print(sweep, flag)
-    if output is not None or not options.as_json:
-        path = output or _default_path(experiment)
-        _draw(sweep, path)
+    if options.output is not None or not options.as_json:
+        path = draw_picture(experiment, "lr_find", options.output, lambda path: _draw(sweep, path))
         print(f"picture: {path}", file=sys.stderr if options.as_json else sys.stdout)
 
 
@@ -69,21 +64,12 @@ def _draw(sweep: "Sweep", path: Path) -> None:
         "now": sweep.rate_now,
     }
     end = "; the loss explodes at the right end" if sweep.is_diverged else ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        plot_learning_rates(
-            sweep.rates,
-            sweep.losses,
-            sweep.smoothed,
-            path,
-            f"{sweep.experiment_id}: loss by learning rate",
-            subtitle=f"{len(sweep.rates)} steps, each with a larger rate{end}",
-            marks={name: rate for name, rate in marks.items() if rate},
-        )
-    except OSError as error:
-        raise UserError(f"{path} cannot be written ({error.strerror}); choose another with --output=FILE") from error
-
-
-def _default_path(experiment: "BareExperiment[ExperimentArgs]") -> Path:
-    moment = time.strftime("%Y-%m-%d_%H-%M-%S")
-    return experiment.machine.results_dir / "lr_find" / f"{experiment.args.experiment_id}_{moment}.png"
+    plot_learning_rates(
+        sweep.rates,
+        sweep.losses,
+        sweep.smoothed,
+        path,
+        f"{sweep.experiment_id}: loss by learning rate",
+        subtitle=f"{len(sweep.rates)} steps, each with a larger rate{end}",
+        marks={name: rate for name, rate in marks.items() if rate},
+    )

@@ -18,6 +18,7 @@ from labwright.runs.listing.query import select
 from labwright.runs.listing.summary import RunSummary
 
 from .base import Project
+from .known_since import with_defaults
 from .table import csv_text, number_text, print_table
 
 _AT_A_TERMINAL = 40
@@ -68,7 +69,7 @@ def run(given: Namespace, project: Project) -> None:
     elif given.csv:
         print(_csv(shown, readers, fields), end="")
     elif shown:
-        columns = {name: _shown(reader) for name, reader in readers.items()} or _usual_columns(shown)
+        columns = {name: _shown(reader) for name, reader in readers.items()} or _usual_columns(shown, project)
         print_table(list(columns), [[cell(each) for cell in columns.values()] for each in shown])
     _say_what_is_missing(known, ordered, shown, given, project)
 
@@ -132,7 +133,7 @@ def _say_what_is_missing(
 # -- what is shown
 
 
-def _usual_columns(runs: list[RunSummary]) -> Columns:
+def _usual_columns(runs: list[RunSummary], project: Project) -> Columns:
     now = time.time()
     best, tested = _common([each.best_metric for each in runs]), _common([_main_test_metric(each) for each in runs])
     return {
@@ -144,7 +145,7 @@ def _usual_columns(runs: list[RunSummary]) -> Columns:
         best or "best": lambda each: _metric(each, each.best_metric, with_name=best is None),
         tested or "test": lambda each: _metric(each, _main_test_metric(each), with_name=tested is None),
         "tags": lambda each: ", ".join(each.tags),
-        "args": _differing(runs),
+        "args": _differing(runs, project),
         "note": lambda each: each.note or "",
     }
 
@@ -173,14 +174,18 @@ def _epochs(each: RunSummary) -> str:
     return f"{each.epoch}/{wanted}" if isinstance(wanted, int) else str(each.epoch)
 
 
-def _differing(runs: list[RunSummary]) -> Callable[[RunSummary], str]:
+def _differing(runs: list[RunSummary], project: Project) -> Callable[[RunSummary], str]:
     """The arguments in which these runs differ."""
     if len(runs) > _MOST_WITH_ARGS:
         return lambda each: ""
-    every = [each.args for each in runs]
+    every = with_defaults([each.args for each in runs], project)
     names = [name for name in differing_args(every) if name != "experiment_id"]
     short = short_names(list(dict.fromkeys(name for args in every for name in args)))
-    return lambda each: " ".join(f"{short[name]}={_arg_text(each.args[name])}" for name in names if name in each.args)
+    texts = {
+        each.path: " ".join(f"{short[name]}={_arg_text(args[name])}" for name in names if name in args)
+        for each, args in zip(runs, every, strict=True)
+    }
+    return lambda each: texts[each.path]
 
 
 def _arg_text(value: Any) -> str:

@@ -112,8 +112,9 @@ def _next_commands(summary: RunSummary, prog: str) -> Facts:
     python = "python " * prog.endswith(".py")
     script = summary.path / "command.sh"
     can_go_on = summary.status not in ("finished", "running", DAMAGED)
+    change = " --gradient_clipping=1, or another change" * (summary.problem or "").startswith("NonFiniteLoss")
     return {
-        "to go on": f"{python}{prog} resume {summary.id}" if can_go_on else "",
+        "to go on": f"{python}{prog} resume {summary.id}{change}" if can_go_on else "",
         "to repeat": f"sh {shlex.quote(str(script))}" if script.is_file() else "",
     }
 

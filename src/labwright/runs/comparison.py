@@ -302,8 +302,13 @@ def _differs(name: str, runs: Sequence[Mapping[str, Any]]) -> bool:
     present = [args for args in runs if name in args]
     if len({_comparable(args[name]) for args in present}) > 1:
         return True
-    alike = {_choices_around(name, args) for args in present}
-    return any(name not in args and _choices_around(name, args) in alike for args in runs)
+    return any(lacking(name, runs))
+
+
+def lacking(name: str, runs: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Whether each run is without this flat argument though others with the same choices of parts have it."""
+    alike = {_choices_around(name, args) for args in runs if name in args}
+    return [name not in args and _choices_around(name, args) in alike for args in runs]
 
 
 def _choices_around(name: str, args: Mapping[str, Any]) -> tuple[str, ...]:

@@ -41,6 +41,12 @@ def build_augmentation(experiment: "Experiment[ExperimentArgs]") -> Augmentation
             f"--augment changes images [channels, height, width]; the inputs of {splits.name} are "
             f"{list(splits.input_shape)}"
         )
+    height, width = splits.input_shape[1:]
+    if part.crop_padding > min(height, width):
+        raise UserError(
+            f"--augment.crop_padding={part.crop_padding} would move images of {splits.name} out of sight: they are "
+            f"{height} x {width}"
+        )
     _refuse_targets(part, splits)
     if augmentation.needs_levels:
         _refuse_channels(part, splits)
@@ -84,6 +90,9 @@ def _refuse_targets(part: AugmentArgs, splits: Splits) -> None:
         raise UserError(
             f"--augment.mixup_alpha and --augment.cutmix_alpha mix classes; {splits.name} is {task}{outputs}"
         )
+    last = max(1, splits.num_outputs - 1)  # two classes may have a single output
+    if splits.task == "segmentation" and splits.num_outputs and not 0 <= part.mask_fill <= last:
+        raise UserError(f"--augment.mask_fill={part.mask_fill} is no class of {splits.name}, which has 0 to {last}")
     for name, dataset in splits.train.items():
         target = get_sample(dataset, 0).get("target")
         shape = list(target.shape) if isinstance(target, Tensor) else []

@@ -59,6 +59,8 @@ def prepare(experiment: "BareExperiment[ExperimentArgs]", options: RunOptions) -
         check_writable(run_parent(machine.results_dir, args.experiment_id, options.results_subdir))
     experiment.options = options
     experiment.num_epochs = min(args.epochs, DEBUG_EPOCHS) if options.debug else args.epochs
+    if options.profile is not None and experiment.num_epochs == 0:
+        raise UserError("--profile is of training steps, and --epochs=0 has none; leave one of the two out")
     experiment.epoch, experiment.position, experiment.threshold = 0, Position(), None
     if experiment.artifacts.are_kept:  # of an earlier run; what was collected since then belongs to this one
         experiment.artifacts = Artifacts()

@@ -75,11 +75,12 @@ class Profiler:
         if self._stage == "measuring":
             self._take_measures()
         if self._report is None:
-            self._experiment.recorder.terminal.warn(
-                f"--profile: the first {WARM_UP_STEPS} steps are to warm up, and there were no more of them"
-            )
+            self._warn(f"the first {WARM_UP_STEPS} steps are to warm up, and there were no more of them")
         elif self._stage != "done":
             self._tell(self._report)
+
+    def _warn(self, text: str) -> None:
+        self._experiment.recorder.terminal.warn(f"--profile: {text}")
 
     def remove(self) -> None:
         """Leave the experiment as it was."""
@@ -138,7 +139,7 @@ class Profiler:
             self._leave()
             self._is_passing = False
             if self._stage == "tracing":
-                self._take_trace()
+                self._end_trace()
         yield from batches
 
     def _enter(self, phase: str) -> None:
@@ -174,8 +175,10 @@ class Profiler:
         elif self._stage == "measuring" and num_steps >= self._num_steps:
             self._take_measures()
             self._begin_trace()
+        elif self._stage == "measured":
+            self._begin_trace()
         elif self._stage == "tracing" and num_steps >= self._num_steps:
-            self._take_trace()
+            self._end_trace()
 
     def _take_measures(self) -> None:
         position, clock = self._experiment.position, self._clock
@@ -191,16 +194,18 @@ class Profiler:
         self._trace = profile()
         self._trace.start()
 
-    def _take_trace(self) -> None:
-        """The trace, and what its operations took; the report is then whole."""
+    def _end_trace(self) -> None:
+        """The trace, and what its operations took: the report is whole. Where a pass ends too soon, the next traces."""
         trace, report = self._trace, self._report
         assert trace is not None and report is not None
         self._trace = None
         trace.stop()
         report.num_traced_steps = self._experiment.position.step - self._begun
-        if report.num_traced_steps:
-            report.operators = _operators(trace, report.num_traced_steps, self._experiment.device.type)
-            self._write_trace(trace)
+        if not report.num_traced_steps:
+            self._stage = "measured"
+            return
+        report.operators = _operators(trace, report.num_traced_steps, self._experiment.device.type)
+        self._write_trace(trace)
         self._tell(report)
 
     # -- what is left behind
@@ -223,6 +228,9 @@ class Profiler:
         write_durably(self._folder / "profile.json", strict_json(report.to_json(), indent=2))
         for line in text.splitlines():
             self._experiment.recorder.terminal.line(line)
+        if not report.num_traced_steps:
+            enough = count_text(WARM_UP_STEPS + self._num_steps, "step")
+            self._warn(f"no step was traced, since that begins after {enough}, and there were no more of them")
         self._experiment.recorder.terminal.line(f"profile: {self._folder}")
 
 

@@ -77,9 +77,9 @@ def _device_of(experiment: "BareExperiment[ExperimentArgs]") -> Any:
             f"{experiment.args.experiment_id} does not train with PyTorch's optimizers, and only these can share their "
             "work among ranks; start it without torchrun"
         )
-    from labwright.train import choose_device
+    from .strategies import device_of
 
-    return choose_device(experiment.machine.use_cuda, local_rank=int(os.environ.get("LOCAL_RANK", "0")))
+    return device_of(cast("Experiment[ExperimentArgs]", experiment))
 
 
 def announce(experiment: "BareExperiment[ExperimentArgs]", directory: Path) -> None:
@@ -140,10 +140,20 @@ class AgreedStop(StopRequest):
     def hear(self, number: int, frame: FrameType | None) -> None:
         if self.is_lost:
             return
-        lost = None if self._is_deferred else self.world.whom_we_lost()
-        if lost is not None and not any(kind.__name__ in lost for kind in (KeyboardInterrupt, Terminated)):
-            raise RankLost(lost)  # this signal is torchrun's, for that
+        lost = None if self._is_deferred else self._lost_before_the_signal()
+        if lost is not None:
+            raise RankLost(lost)
         super().hear(number, frame)
+
+    def told_of(self, number: int) -> str:
+        lost = self._lost_before_the_signal()
+        return super().told_of(number) if lost is None else f"{lost}; stopping"
+
+    def _lost_before_the_signal(self) -> str | None:
+        """Whom torchrun has lost, so that it ends the others by a signal; None where the signal came to all."""
+        lost = self.world.whom_we_lost()
+        is_of_signal = lost is not None and any(kind.__name__ in lost for kind in (KeyboardInterrupt, Terminated))
+        return None if is_of_signal else lost
 
     def wish(self) -> list[float]:
         """What this rank has heard, a number for each signal."""

@@ -30,6 +30,7 @@ from labwright.runs.proof.fingerprints import FingerprintLog
 from labwright.runs.terminal import Terminal
 from labwright.trackers import GuardedTrackers, RunInfo, Tracker
 from labwright.train.distributed.world import RankLost
+from labwright.train.nonfinite import NonFiniteLoss
 
 from .display import Display
 from .earlier import Earlier, Parent
@@ -362,7 +363,7 @@ class Recorder:
             self.terminal.error(f"{status} when the run had finished: {text}; kept in {self.directory.path}")
             return
         with ExitStack() as at_last:
-            at_last.callback(self._show_resume_command)
+            at_last.callback(self._show_resume_command, error)
             with self._telling_of_failures("run.json"):
                 self.record.finish(status, error=text)  # first: whoever interrupts may do so again
             self.display.close()
@@ -390,11 +391,18 @@ class Recorder:
             self.experiment.store("bad_batch", suspects)
             self.terminal.error("the samples of that step: artifacts/bad_batch.json")
 
-    def _show_resume_command(self) -> None:
+    def _show_resume_command(self, error: BaseException) -> None:
         """The last line, so that nobody has to look for it."""
-        if self.options.stage == "train":
-            command = self.launch.resume_command(self.directory.path, self.experiment.world.size)
+        if self.options.stage != "train":
+            return
+        command = self.launch.resume_command(self.directory.path, self.experiment.world.size)
+        if not isinstance(error, NonFiniteLoss):
             self.terminal.error(f"to go on: {command}")
+        elif self.checkpoints.is_empty():
+            self.terminal.error("to go on: start a new run with a change; there is no checkpoint yet to resume from")
+        else:
+            self.terminal.error("to go on, with a change, since resumed as it is the run would end like this again:")
+            self.terminal.error(f"  {command} --gradient_clipping=1")
 
     def close(self) -> None:
         """Close what was opened of the files, and let others have the run."""

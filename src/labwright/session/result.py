@@ -48,6 +48,8 @@ class RunResult:
     threshold: float | None = None
     """Of a binary classifier, chosen on validation; None: nothing was chosen."""
     debug: bool = False
+    slowed_by: list[str] = field(default_factory=list[str])
+    """The flags whose own work is part of the time of training: what `samples_per_second` would not have without."""
 
     def full_test(self) -> dict[str, float]:
         """The test metrics under their full names."""
@@ -83,7 +85,8 @@ class RunResult:
             rows.append(("best epoch", best))
         if self.best_epoch not in (None, self.weights_epoch):
             rows.append(("tested weights", f"epoch {self.weights_epoch}, the last"))
-        speed = f" (training at {self.samples_per_second:,.0f} samples/s)" if self.samples_per_second else ""
+        own_work = f", the work of {' and '.join(self.slowed_by)} included" if self.slowed_by else ""
+        speed = f" (training at {self.samples_per_second:,.0f} samples/s{own_work})" if self.samples_per_second else ""
         if self.threshold is not None:
             rows.append(("threshold", f"{self.threshold:.4g}, chosen on validation"))
         rows.append(("time", f"{self.seconds:.1f} s{speed}"))
@@ -123,7 +126,17 @@ def build_result(experiment: "BareExperiment[ExperimentArgs]") -> RunResult:
         warnings=list(experiment.warnings),
         threshold=experiment.threshold,
         debug=experiment.options.debug,
+        slowed_by=_slowed_by(experiment),
     )
+
+
+def _slowed_by(experiment: "BareExperiment[ExperimentArgs]") -> list[str]:
+    does = {
+        "--profile": experiment.options.profile is not None,
+        "--compile": experiment.args.compile,
+        "--detect_anomaly": experiment.options.detect_anomaly,
+    }
+    return [flag for flag, is_on in does.items() if is_on]
 
 
 def flat(results: dict[str, dict[str, float]], usual: str | None = None) -> dict[str, float]:

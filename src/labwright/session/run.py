@@ -26,7 +26,7 @@ from .ranks import (
 )
 from .recorder import Recorder
 from .result import RunResult, flat
-from .startup import PREFLIGHT, await_first_step, begin_startup, leave_out_imports, mark, report
+from .startup import PREFLIGHT, await_first_step, leave_out_imports, mark, report, starting_up
 
 if TYPE_CHECKING:
     from labwright.bare import BareExperiment
@@ -70,7 +70,7 @@ def _run_joined(
             parent = begin_child(experiment, earlier, terminal)
             options = options.model_copy(update={"resume": None})
         experiment.is_taken_up = parent is None and earlier is not None and earlier.checkpoint is not None
-        begin_startup(experiment, options, launch.startup)
+        stack.enter_context(starting_up(experiment, options, launch.startup))
         with world.watching(), world.refusing_together():
             prepare(experiment, options)
         if parent is not None and earlier is not None:

@@ -74,16 +74,19 @@ class StopRequest:
             self.number = number
             raise interruption(number)
         self.number = number
-        name = signal.Signals(number).name
         # Not print(): a handler may run in the middle of one.
         with contextlib.suppress(OSError):
             if self.tells:
-                text = f"\n{name}: stopping after this step\n"
+                text = f"\n{self.told_of(number)}\n"
                 os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, text.encode())
         main = threading.main_thread().ident
         self._timer = threading.Timer(GRACE_SECONDS, signal.pthread_kill, [main, number])
         self._timer.daemon = True
         self._timer.start()
+
+    def told_of(self, number: int) -> str:
+        """The line on the terminal."""
+        return f"{signal.Signals(number).name}: stopping after this step"
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:

@@ -1,7 +1,9 @@
 """From the start of the process to the first step: what it takes (`--profile_startup`), and what it need not take."""
 
+import builtins
 import gc
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,19 +47,46 @@ class Startup:
         self.parts: dict[str, Spent] = {}
         cpu, wall = _now()
         self._last = (0.0, wall - _age_of_process()) if of_process else (cpu, wall)
+        self._imports = Spent(0.0, 0.0)
+        """Within the part that is under way."""
 
     def mark(self, part: str) -> None:
-        """What has passed since the last mark was `part`'s."""
+        """What has passed since the last mark was `part`'s, but for the imports that were told of."""
         (cpu_before, wall_before), self._last = self._last, _now()
-        cpu, wall = self._last
-        spent = self.parts.get(part, Spent(0.0, 0.0))
-        self.parts[part] = Spent(spent.cpu_seconds + cpu - cpu_before, spent.wall_seconds + wall - wall_before)
+        imports, self._imports = self._imports, Spent(0.0, 0.0)
+        cpu, wall = (now - before for now, before in zip(self._last, (cpu_before, wall_before), strict=True))
+        self._add(part, Spent(cpu - imports.cpu_seconds, wall - imports.wall_seconds))
+        self._add(IMPORTS, imports)
+
+    @contextmanager
+    def imports_told(self) -> Iterator[None]:
+        """A block in which what this thread imports, wherever it does so, counts as imports."""
+        original, thread, is_within = builtins.__import__, threading.get_ident(), False
+
+        def told(*given: Any, **named: Any) -> Any:
+            nonlocal is_within
+            if is_within or threading.get_ident() != thread:
+                return original(*given, **named)
+            is_within, (cpu, wall) = True, _now()
+            try:
+                return original(*given, **named)
+            finally:
+                is_within, (cpu_then, wall_then) = False, _now()
+                self._imports = _sum(self._imports, Spent(cpu_then - cpu, wall_then - wall))
+
+        builtins.__import__ = told
+        try:
+            yield
+        finally:
+            builtins.__import__ = original
+
+    def _add(self, part: str, spent: Spent) -> None:
+        self.parts[part] = _sum(self.parts.get(part, Spent(0.0, 0.0)), spent)
 
     @property
     def in_all(self) -> Spent:
         """What all parts took together."""
-        spent = self.parts.values()
-        return Spent(sum(each.cpu_seconds for each in spent), sum(each.wall_seconds for each in spent))
+        return _sum(*self.parts.values())
 
     def to_json(self) -> dict[str, Any]:
         """As run.json keeps it."""
@@ -72,12 +101,19 @@ class Startup:
         return [f"{name:<26}{cpu:>8}{wall:>8}" for name, cpu, wall in rows]
 
 
-def begin_startup(experiment: "BareExperiment[ExperimentArgs]", options: "RunOptions", startup: Startup | None) -> None:
-    """Listen to what follows, if `--profile_startup` asks for it; `startup` has what was before."""
+@contextmanager
+def starting_up(
+    experiment: "BareExperiment[ExperimentArgs]", options: "RunOptions", startup: Startup | None
+) -> Iterator[None]:
+    """A block whose start is listened to, if `--profile_startup` asks for it; `startup` has what was before."""
     experiment.startup = None
-    if options.profile_startup and experiment.world.is_main:
-        experiment.startup = startup or Startup()
-        mark(experiment, IMPORTS)
+    if not options.profile_startup or not experiment.world.is_main:
+        yield
+        return
+    experiment.startup = startup = startup or Startup()
+    mark(experiment, IMPORTS)
+    with startup.imports_told():
+        yield
 
 
 def await_first_step(experiment: "BareExperiment[ExperimentArgs]") -> None:
@@ -157,6 +193,10 @@ def _wait_for_device(experiment: "BareExperiment[Any]") -> None:
         import torch
 
         torch.accelerator.synchronize()
+
+
+def _sum(*spent: Spent) -> Spent:
+    return Spent(sum(each.cpu_seconds for each in spent), sum(each.wall_seconds for each in spent))
 
 
 def _rounded(spent: Spent) -> dict[str, float]:

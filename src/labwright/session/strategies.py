@@ -3,10 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from labwright.args import ExperimentArgs, UserError
-from labwright.train import Loader, derive_seed, rng_state, seed_everything, set_rng_state
-from labwright.train.distributed.world import World
+from labwright.train import Loader, choose_device, derive_seed, rng_state, seed_everything, set_rng_state
+from labwright.train.distributed.world import World, launched_local_rank
 
 if TYPE_CHECKING:
+    import torch
+
     from labwright.experiment import Experiment
 
 
@@ -108,6 +110,6 @@ def rng_of_this_rank(experiment: "Experiment[ExperimentArgs]", state: dict[str, 
         set_rng_state(before)
 
 
-def local_rank_of(world: World) -> int | None:
-    """The rank among those of this machine; None alone, where the process may use any device."""
-    return None if world.size == 1 else world.local_rank
+def device_of(experiment: "Experiment[ExperimentArgs]") -> "torch.device":
+    """Where this process computes: on the device of its rank, or on any where it is alone."""
+    return choose_device(experiment.machine.use_cuda, local_rank=launched_local_rank())

@@ -16,7 +16,6 @@ from labwright.train import (
     Loader,
     Placement,
     Stepper,
-    choose_device,
     load_from_checkpoint,
     rng_state,
     seed_everything,
@@ -27,7 +26,7 @@ from .acceleration import accelerate
 from .augmenting import build_augmentation
 from .shared_state import load_optimizer, load_weights, optimizer_states, restored, share_out_optimizers
 from .startup import MODEL, mark
-from .strategies import agree_on_steps, build_parallel, local_rank_of, rng_of_ranks, rng_of_this_rank, share_loaders
+from .strategies import agree_on_steps, build_parallel, device_of, rng_of_ranks, rng_of_this_rank, share_loaders
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,10 +54,11 @@ def build_torch_parts(experiment: "Experiment[ExperimentArgs]") -> None:
         flag = "--only_test" if options.only_test else f"--mode={options.stage}"
         raise UserError(f"{flag} needs weights: add --from_checkpoint=PATH (a file or a run directory)")
     _refuse_threshold(experiment)
+    _refuse_task_without_loss(experiment)
     _refuse_metrics_of_other_tasks(experiment)
     for metric in experiment.build_metrics():
         check_state(metric)
-    experiment.device = choose_device(experiment.machine.use_cuda, local_rank=local_rank_of(experiment.world))
+    experiment.device = device_of(experiment)
     _limit_data(experiment)
     if trains and not experiment.splits.train:
         raise UserError(f"{experiment.splits.name}: there is no training set")
@@ -115,6 +115,17 @@ def _build_stepper(experiment: "Experiment[ExperimentArgs]", train: Mapping[str,
             optimizer,
             scheduler=experiment.schedulers.get(name) if experiment.scheduler_interval == "step" else None,
             ema=experiment.ema if is_first else None,
+        )
+
+
+def _refuse_task_without_loss(experiment: "Experiment[ExperimentArgs]") -> None:
+    """Where the stock step would ask the stock loss for one that there is not."""
+    splits, kind = experiment.splits, type(experiment)
+    is_stock = all(getattr(kind, name).__module__ == "labwright.experiment" for name in ("compute_loss", "train_batch"))
+    if is_stock and splits.task == "segmentation":
+        raise UserError(
+            f"{splits.name} is a segmentation, and {experiment.args.experiment_id or kind.__name__} has no loss for "
+            "one: give it a compute_loss() of its own, or choose another experiment or dataset"
         )
 
 

@@ -111,7 +111,7 @@ def test_a_damaged_field_is_named_and_those_beside_it_are_read(
 ) -> None:
     damage("train/001.png")
     error = command_line("data", "cat", str(pets), "train/001.png", "--decode").error
-    assert error == "'train/001.png' in train-000000.tar: its checksum is not that of the index: it is damaged"
+    assert error == "'train/001.png' in pets/train-000000.tar: its checksum is not that of the index: it is damaged"
     assert command_line("data", "cat", str(pets), "train/001.cls", "--decode").out == "1 (dog)\n"
 
 
@@ -120,7 +120,7 @@ def test_a_shard_that_is_cut_short_still_gives_what_lies_before_the_cut(command_
     with open(shard, "r+b") as file:
         file.truncate(shard.stat().st_size // 2)
     assert command_line("data", "cat", str(pets), "train/000.cls", "--decode").out == "0 (cat)\n"
-    assert "'train/002.png' in train-000000.tar" in command_line("data", "cat", str(pets), "train/002.png").error
+    assert "'train/002.png' in pets/train-000000.tar" in command_line("data", "cat", str(pets), "train/002.png").error
 
 
 def test_a_full_disk_is_one_line(monkeypatch: pytest.MonkeyPatch, pets: Path) -> None:

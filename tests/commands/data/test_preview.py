@@ -86,7 +86,7 @@ def test_a_damaged_sample_has_a_tile_that_says_so_and_the_others_theirs(
     damage("train/001.png")
     ended = command_line("data", "preview", str(pets), "--json")
     said = json.loads(ended.out)
-    problem = "'train/001.png' in train-000000.tar: its checksum is not that of the index: it is damaged"
+    problem = "'train/001.png' in pets/train-000000.tar: its checksum is not that of the index: it is damaged"
     assert (ended.code, ended.err) == (1, f"{problem}\n")
     assert [sample["problem"] for sample in said["samples"]] == [None, problem, None, None, None]
 

@@ -22,6 +22,7 @@ from labwright.runs.code.snapshot import (
     object_id,
     take_snapshot,
 )
+from labwright.shards import ShardWriter
 
 from ...repositories import forget_settings, git, new_repository
 
@@ -307,6 +308,16 @@ class TestWhatIsLeftOut:
             (repository / name).touch()
         files = kept(repository, taken(repository, leave_out=[repository / "out", repository]))
         assert files.keys() == {"train.py", "model.py", "runs/analysis.py", "output.py"}
+
+    def test_datasets_in_shards_are_no_code(self, repository: Path) -> None:
+        snapshot = taken(repository)
+        with ShardWriter(repository / "data" / "pets", fields=["cls"], progress=False) as writer:
+            writer.write("train", "cat", {"cls": 0})
+        other = repository / "other" / "dataset.json"
+        other.parent.mkdir()
+        other.write_text('{"format": "mine"}')
+        assert code_differs(repository, snapshot.tree) == ["other/dataset.json"]
+        assert kept(repository, taken(repository)).keys() == {"train.py", "model.py", "other/dataset.json"}
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
     def test_a_file_that_may_not_be_read_is_named(self, repository: Path) -> None:

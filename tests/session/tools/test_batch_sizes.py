@@ -48,15 +48,27 @@ def test_no_batch_is_larger_than_the_training_set_or_than_asked_for(make: Callab
     assert "--batch_size=60 (none larger was tried; there are 60 samples)" in found.summary()
     options = QUICK.model_copy(update={"smallest_batch": 2, "largest_batch": 5})
     assert verdicts(find_batch_size(make(), options)) == {2: True, 4: True, 5: True}
-    with pytest.raises(UserError, match="the first batch, of 61, is larger than the last may be, 60"):
-        find_batch_size(make(), QUICK.model_copy(update={"smallest_batch": 61}))
+    assert verdicts(find_batch_size(make(), QUICK.model_copy(update={"largest_batch": 8}))) == {8: True}
+    for sizes, problem in (
+        ({"smallest_batch": 61}, "--smallest_batch=61 is larger than the training set, of 60 samples"),
+        ({"smallest_batch": 9, "largest_batch": 8}, "--smallest_batch=9 is larger than --largest_batch=8"),
+    ):
+        with pytest.raises(UserError, match=f"^{problem}$"):
+            find_batch_size(make(), QUICK.model_copy(update=sizes))
 
 
 def test_where_none_fits_there_is_no_answer(make: Callable[..., Any], points: Any) -> None:
     found = find_batch_size(make(full_beyond(points, 0)), QUICK)
     assert (verdicts(found), found.largest, found.fastest) == ({32: False}, None, None)
-    assert found.summary().startswith("no batch fits")
+    assert found.summary().startswith("no batch fits into 1 TB; try a smaller one with --smallest_batch, or give")
     assert found.to_json()["largest"] is None
+
+
+def test_why_none_fits_is_no_dead_end() -> None:
+    found = BatchSizes("x", 10**6, 100, process_bytes=300 * 10**6, tried=[Tried(32, fits=False)])
+    assert found.summary().startswith("no batch fits: 1 MB may be used, and the process takes 300 MB before the first;")
+    found = BatchSizes("x", 10**9, 100, process_bytes=300 * 10**6, tried=[Tried(1, fits=False)])
+    assert found.summary() == "not even a single sample fits into 1 GB; give more with --memory_limit"
 
 
 def test_what_will_not_fit_is_foreseen_and_not_tried(
@@ -120,6 +132,8 @@ def test_what_is_beyond_the_fence_is_refused_and_nothing_is_killed() -> None:
     with fenced(cpu, peak + 2**28), pytest.raises((RuntimeError, MemoryError)) as refused:
         torch.empty(2**30)
     assert is_refusal(refused.value)
+    assert is_refusal(RuntimeError("could not create a primitive"))  # oneDNN, for its code
+    assert not is_refusal(RuntimeError("could not create a primitive descriptor for a pooling"))
     assert not is_refusal(RuntimeError("shape mismatch"))
     assert torch.empty(2**30).numel() == 2**30  # nothing of it is used, so it takes no memory
 

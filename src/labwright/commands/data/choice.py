@@ -35,6 +35,8 @@ class Choice:
         """Whether the field itself is a mask."""
         masks = self._others(SegCodec, RleCodec) if self._is(self.field, ImageCodec) else []
         self.mask = self._chosen("--mask", mask, masks)
+        if self.mask == self.field:
+            raise UserError(f"--mask={mask}: that is what is shown; name a field with the classes of its pixels")
         self.label = self._chosen("--label", label, self._others(ClsCodec))
         self.class_names = class_names_of(dataset, self.field if self.is_mask else self.mask or "")
         """Of the mask."""
@@ -70,7 +72,7 @@ class Choice:
         try:
             tile = self._whole_tile(position)
         except ShardError as error:
-            tile = Tile(text=str(error), is_broken=True)
+            tile = Tile(text=error.what, problem=str(error))
         tile.note = self.split.index.keys[position]
         shrink(tile, longest)
         return tile

@@ -235,13 +235,13 @@ def _draw_curve(axes: "Axes", grid: _Grid, corner: tuple[float, float], values: 
 
 
 def _draw_text(axes: "Axes", grid: _Grid, corner: tuple[float, float], tile: Tile) -> None:
-    _draw_paper(axes, grid, corner, VERMILLION if tile.is_broken else None)
+    _draw_paper(axes, grid, corner, VERMILLION if tile.problem else None)
     lines, num_lines = _text_lines(tile.text, grid.width), max(1, round((grid.height - 2 * _PAD) / _LINE))
     shown = lines[:num_lines] if len(lines) <= num_lines else [*lines[: max(0, num_lines - 1)], "…"]
     text = "\n".join(line.replace("$", r"\$") for line in shown)
     x, y = corner
     axes.text(
-        x + _PAD, y + _PAD, text, va="top", fontsize=_TEXT_SIZE, color=VERMILLION if tile.is_broken else INK,
+        x + _PAD, y + _PAD, text, va="top", fontsize=_TEXT_SIZE, color=VERMILLION if tile.problem else INK,
         fontfamily="DejaVu Sans Mono", linespacing=1.2,
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labwright.args.errors import UserError
+from labwright.args.wording import shortened
 from labwright.runs.sizes import count_text
 
 from ..base import Project
@@ -50,14 +51,14 @@ def run(given: Namespace, project: Project) -> int:
     positions = _positions(split, given.num_samples, given.seed)
     tiles = [choice.tile(position, _SIDE_OF_FEW if len(positions) <= _FEW else _SIDE_OF_MANY) for position in positions]
     _draw(tiles, choice, given)
-    broken = [tile for tile in tiles if tile.is_broken]
-    for tile in broken:
-        print(tile.text, file=sys.stderr)
+    problems = [tile.problem for tile in tiles if tile.problem]
+    for line in shortened(problems):
+        print(line, file=sys.stderr)
     if given.json:
         print_json(_document(tiles, choice, given))
     else:
         print(f"picture: {given.output}")
-    return 1 if broken else 0
+    return 1 if problems else 0
 
 
 def _check(given: Namespace) -> None:
@@ -87,7 +88,7 @@ def _draw(tiles: "Sequence[Tile]", choice: Choice, given: Namespace) -> None:
     split = choice.split
     amount = f"{len(tiles):,} of {count_text(split.num_samples, 'sample')}"
     shown = [choice.field, *(f"with {choice.mask}" for _ in [1] if choice.mask)]
-    num_broken = sum(tile.is_broken for tile in tiles)
+    num_broken = sum(bool(tile.problem) for tile in tiles)
     notes = [amount, " ".join(shown), *([f"{num_broken} damaged"] if num_broken else [])]
     try:
         draw_contact_sheet(
@@ -114,7 +115,7 @@ def _document(tiles: "Sequence[Tile]", choice: Choice, given: Namespace) -> dict
         "label": choice.label,
         "seed": given.seed,
         "samples": [
-            {"key": tile.note, "label": tile.label or None, "problem": tile.text if tile.is_broken else None}
+            {"key": tile.note, "label": tile.label or None, "problem": tile.problem or None}
             for tile in tiles
         ],
     }

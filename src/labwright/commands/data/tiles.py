@@ -36,8 +36,8 @@ class Tile:
     text: str = ""
     mask: "NDArray[np.int64] | None" = None
     """Class numbers over the image, `[H, W]`, of any size."""
-    is_broken: bool = False
-    """Whether `text` says why the sample cannot be shown."""
+    problem: str = ""
+    """Why the sample cannot be shown, in full; `text` then says it without the sample's place."""
 
     @property
     def shape(self) -> tuple[int, int] | None:

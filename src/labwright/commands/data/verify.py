@@ -48,10 +48,10 @@ def _verify(path: str, *, as_json: bool) -> int:
             tell(count)
 
         for damage in verify(folder, progress=progress):
-            num_damages += not damage.is_debris
+            num_damages += not (damage.is_debris or damage.is_detail)
             if as_json:
                 say(strict_json({"path": path, **damage._asdict()}).decode(), sys.stdout)
-            else:
+            elif not damage.is_detail:
                 say(_line(path, damage), sys.stderr if damage.is_debris else sys.stdout)
     facts = _facts(path, manifest, num_bytes, num_damages)
     print(strict_json(facts).decode() if as_json else _summary(facts))

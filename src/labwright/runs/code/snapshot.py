@@ -1,8 +1,8 @@
 """The exact code of a run: a commit under `refs/labwright/<run id>` that holds the working tree, byte for byte.
 
     tracked files            as they are now: changed, deleted, executable, links, submodules by their commit
-    untracked, not ignored   too; but no data (by size), secrets (by name, and settings with a key), other repositories,
-                             environments, run directories
+    untracked, not ignored   too; but no data (by size, and datasets in shards), secrets (by name, and settings with a
+                             key), other repositories, environments, run directories
     the user's               branch, index, stash, files and configuration are only read
 
 Bytes are stored as they lie in the working tree: no clean filter (LFS), no line-ending conversion is applied, neither
@@ -49,6 +49,7 @@ _SECRET_SETTING = re.compile(
 """A key with a value long enough to be one, as config.yaml and presets may hold it."""
 _CONVERTING = frozenset({"text", "crlf", "eol", "filter", "ident", "working-tree-encoding"})
 """The git attributes with which a file in the working tree may differ from the one in the repository."""
+_MANIFEST, _FORMAT, _FIRST_BYTES = "dataset.json", re.compile(rb'"format"\s*:\s*"labwright-shards"'), 4096
 LINK, SUBMODULE, FILE, PROGRAM = "120000", "160000", "100644", "100755"
 """What git calls them."""
 _AUTHOR = {
@@ -328,7 +329,7 @@ def _untracked_code(repository: Repository, tree: _WorkingTree, leave_out: Colle
     paths = list(_records(repository.git("ls-files", "-z", "--others", "--exclude-standard")))
     every = tree.entries.keys() | set(paths)
     given = {os.path.relpath(folder.resolve(), repository.top) for folder in leave_out}
-    left_out = given - {"."} | _made_folders(every)
+    left_out = given - {"."} | _made_folders(repository.top, every)
     found: set[str] = set()
     for path in paths:
         secret = _secret_part(path, every)
@@ -341,15 +342,27 @@ def _untracked_code(repository: Repository, tree: _WorkingTree, leave_out: Colle
     return found
 
 
-def _made_folders(paths: Collection[str]) -> set[str]:
-    """The folders among `paths` that programs made: environments, bytecode, and run directories."""
+def _made_folders(top: str, paths: Collection[str]) -> set[str]:
+    """The folders among `paths` that programs made: environments, bytecode, run directories, datasets in shards."""
     made: set[str] = set()
     for path in paths:
         folder, _, name = path.rpartition("/")
         is_run = name == "run.json" and f"{folder}/args.yaml" in paths
-        if folder and (name == "pyvenv.cfg" or is_run or folder.endswith("__pycache__")):
+        is_made = name == "pyvenv.cfg" or is_run or folder.endswith("__pycache__")
+        if folder and (is_made or (name == _MANIFEST and _is_of_shards(os.path.join(top, path)))):
             made.add(folder)
     return made
+
+
+def _is_of_shards(path: str) -> bool:
+    """Whether a file is the manifest of a dataset in shards, which says so at its beginning."""
+    try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            return False
+        with open(path, "rb") as file:
+            return _FORMAT.search(file.read(_FIRST_BYTES)) is not None
+    except OSError:
+        return False
 
 
 def _read_files(repository: Repository, tree: _WorkingTree, paths: Iterable[str]) -> None:

@@ -6,6 +6,8 @@ from labwright.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .bars import plot_bars as plot_bars
+    from .batch_sizes import BatchPoint as BatchPoint
+    from .batch_sizes import plot_batch_sizes as plot_batch_sizes
     from .confusion import plot_confusion as plot_confusion
     from .curve import plot_curve as plot_curve
     from .embedding import plot_embedding as plot_embedding
@@ -25,10 +27,12 @@ else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
+            "BatchPoint": ".batch_sizes",
             "ThrottledPlot": ".throttle",
             "choose_mistakes": ".predictions",
             "plot_bars": ".bars",
             "plot_batch_histograms": ".histograms",
+            "plot_batch_sizes": ".batch_sizes",
             "plot_confusion": ".confusion",
             "plot_curve": ".curve",
             "plot_embedding": ".embedding",

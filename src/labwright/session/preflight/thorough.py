@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from labwright.args import ExperimentArgs, RunOptions, UserError
 from labwright.args.wording import listed
 from labwright.loop import NestedLoop
-from labwright.runs import write_durably
+from labwright.runs import check_writable, write_durably
 from labwright.runs.plots import plot_history
 from labwright.runs.sizes import bytes_text
 from labwright.trackers import Tracker
@@ -59,6 +59,7 @@ def run_preflight(experiment: "BareExperiment[ExperimentArgs]", options: RunOpti
         raise UserError("--preflight tries a new run; leave --resume out")
     if launched_size() > 1:
         raise UserError("--preflight tries a run in one process; leave torchrun out")
+    check_writable(experiment.machine.results_dir)
     before, trial = dict(vars(experiment)), _Trial(experiment, options)
     work_on_copies(experiment)
     try:

@@ -18,10 +18,10 @@ import torch
 
 from labwright.args import ExperimentArgs, RunOptions, UserError
 from labwright.args.tools import BatchFindOptions
-from labwright.runs.sizes import count_text
+from labwright.runs.sizes import bytes_text, count_text
 
 from ..prepare import prepare
-from .memory import Peak, fenced, is_refusal, memory_limit
+from .memory import Peak, fenced, is_refusal, memory_limit, process_memory
 from .steps import prepared, training_steps
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _FINENESS = 0.1
 """How much larger than the largest that fits the smallest may be that does not."""
 _NEARLY_FASTEST = 0.95
+_MORE = "give more with --memory_limit"
 _FEWEST_STEPS = 3
 """Two to set things up, optimizer states among them, and one to measure."""
 
@@ -57,6 +58,8 @@ class BatchSizes:
     limit_bytes: int
     num_samples: int
     """Of the training set: no batch is larger."""
+    process_bytes: int | None = None
+    """What the process had before the first batch; None where memory is that of an accelerator."""
     tried: list[Tried] = field(default_factory=list[Tried])
 
     @property
@@ -76,7 +79,7 @@ class BatchSizes:
         """The answers, a line each."""
         largest, fastest = self.largest, self.fastest
         if largest is None or fastest is None:
-            return "no batch fits; try a smaller one with --smallest_batch, or give more with --memory_limit"
+            return self._why_none_fits()
         is_last = all(each.fits for each in self.tried)
         end = f" (none larger was tried; there are {count_text(self.num_samples, 'sample')})" if is_last else ""
         return (
@@ -84,6 +87,15 @@ class BatchSizes:
             f"smallest within 5 % of the fastest: --batch_size={fastest.batch_size} "
             f"({fastest.samples_per_second:,.0f} samples/s)"
         )
+
+    def _why_none_fits(self) -> str:
+        limit = bytes_text(self.limit_bytes)
+        if self.process_bytes is not None and self.process_bytes >= self.limit_bytes:
+            process = bytes_text(self.process_bytes)
+            return f"no batch fits: {limit} may be used, and the process takes {process} before the first; " + _MORE
+        if any(each.batch_size == 1 for each in self.tried):
+            return f"not even a single sample fits into {limit}; {_MORE}"
+        return f"no batch fits into {limit}; try a smaller one with --smallest_batch, or {_MORE}"
 
     def to_json(self) -> dict[str, Any]:
         """With the answers; None where no size fits."""
@@ -105,14 +117,15 @@ def find_batch_size(
     with _quick_collections(), prepared(experiment) as (tried, name, *_):
         num_samples = len(tried.splits.train[name])
         limit = int(options.memory_limit) if options.memory_limit is not None else memory_limit(tried.device)
-        found = BatchSizes(experiment.args.experiment_id, limit, num_samples)
+        found = BatchSizes(experiment.args.experiment_id, limit, num_samples, process_memory(tried.device))
         splits = tried.splits
         tried.build_datasets = lambda: splits  # the data is read once
         trial = _Trial(tried, name, limit, options.seconds)
-        first = options.smallest_batch or experiment.args.batch_size
         last = min(options.largest_batch or num_samples, num_samples)
+        first = options.smallest_batch or min(experiment.args.batch_size, last)
         if first > last:
-            raise UserError(f"batch-find: the first batch, of {first:,}, is larger than the last may be, {last:,}")
+            end = f"the training set, of {num_samples:,} samples" if last == num_samples else f"--largest_batch={last}"
+            raise UserError(f"--smallest_batch={first} is larger than {end}")
 
         def fits(size: int) -> bool:
             found.tried.append(trial.of(size))

@@ -17,7 +17,11 @@ _SHARE = 0.9
 _STATUS, _MEMORY = Path("/proc/self/status"), Path("/proc/meminfo")
 _GROUPS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory"))
 _LIMITS = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
-_REFUSALS = re.compile(r"can't allocate memory|not enough memory|out of memory|Cannot allocate memory", re.IGNORECASE)
+_REFUSALS = re.compile(
+    r"can't allocate memory|not enough memory|out of memory|Cannot allocate memory"
+    r"|could not (create|execute) a primitive\s*$",  # what oneDNN says where there is no room for its code
+    re.IGNORECASE,
+)
 
 
 class Peak:
@@ -53,7 +57,12 @@ def memory_limit(device: torch.device) -> int:
     free = _free()
     if free is None:
         raise UserError("this system does not say how much memory is free; give --memory_limit, such as 8GB")
-    return int(_SHARE * (free + (_kilobytes(_STATUS, "VmRSS") if _STATUS.is_file() else 0)))
+    return int(_SHARE * (free + (process_memory(device) or 0)))
+
+
+def process_memory(device: torch.device) -> int | None:
+    """What the process takes now, in bytes, where it computes on a CPU and Linux says so; else None."""
+    return _kilobytes(_STATUS, "VmRSS") if device.type == "cpu" and _STATUS.is_file() else None
 
 
 @contextmanager

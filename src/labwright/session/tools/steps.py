@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from labwright.args import ExperimentArgs, RunOptions, UserError
 from labwright.loop import Hook
+from labwright.runs import check_writable
 from labwright.train import rng_state, set_rng_state
 
 from ..preflight.rehearsal import as_tried, put_back, rehearse, scratch_folder, work_on_copies
@@ -44,6 +45,7 @@ def prepared(experiment: "BareExperiment[ExperimentArgs]") -> Generator[Prepared
         )
     if experiment.args.epochs == 0:
         raise UserError("--epochs=0 trains nothing; leave it out")
+    check_writable(experiment.machine.results_dir)
     leave_out_imports()
     before, numbers = dict(vars(experiment)), rng_state()
     work_on_copies(experiment)

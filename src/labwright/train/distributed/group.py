@@ -56,14 +56,14 @@ def join(choose_device: Callable[[], torch.device]) -> "Group":
     Raises:
         UserError: there is none for one of them.
     """
-    return Group(launched_rank(), launched_size(), int(os.environ.get("LOCAL_RANK", "0")), choose_device)
+    return Group(launched_rank(), launched_size(), choose_device)
 
 
 class Group(World):
     """Several ranks; what each method says, all of them must ask for in the same order."""
 
-    def __init__(self, rank: int, size: int, local_rank: int, choose_device: Callable[[], torch.device]) -> None:
-        self.rank, self.size, self.local_rank = rank, size, local_rank
+    def __init__(self, rank: int, size: int, choose_device: Callable[[], torch.device]) -> None:
+        self.rank, self.size = rank, size
         self._store = PrefixStore(f"labwright/{num_restarts()}/{next(_joined)}", job_store())
         self._num_calls = 0
         self._num_refusals = 0

@@ -20,8 +20,6 @@ class World:
     rank: int = 0
     """From 0; rank 0 is the one that writes."""
     size: int = 1
-    local_rank: int = 0
-    """The rank among the processes of this machine."""
 
     @property
     def is_main(self) -> bool:
@@ -72,6 +70,11 @@ ALONE = World()
 def launched_rank() -> int:
     """The rank that torchrun gave this process; 0 for one that was started otherwise."""
     return _number("RANK", 0) if launched_size() > 1 else 0
+
+
+def launched_local_rank() -> int | None:
+    """The rank that torchrun gave this process among those of its machine; None where it started no others."""
+    return _number("LOCAL_RANK", 0) if launched_size() > 1 else None
 
 
 def launched_size() -> int:
