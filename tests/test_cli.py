@@ -99,6 +99,7 @@ class TestEndings:
         assert ended.code == 1 and ended.record["status"] == "failed"
         [line] = [line for line in ended.err.splitlines() if "NonFiniteLoss" in line]
         assert line.startswith("failed: ") and "smaller learning rate" in line
+        assert "to go on: start a new run with a change" in ended.err  # there is no checkpoint yet
         assert "Traceback" not in ended.err and ended.out == ""
 
     def test_bad_input_found_late_exits_1(

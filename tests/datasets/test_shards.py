@@ -11,6 +11,7 @@ from PIL import Image
 from labwright.args import UserError
 from labwright.datasets import ShardsDataArgs, Splits, check_overlap, limit
 from labwright.shards import ShardError, ShardWriter
+from labwright.shards.codecs import BytesCodec
 from labwright.train import build_loader
 
 CAT, DOG = 0, 1
@@ -74,6 +75,15 @@ def test_a_batch_is_what_was_written(tmp_path: Path) -> None:
     assert sample["input"].equal(batch["input"][0]) and int(sample["target"]) == DOG and sample["index"] == 5
 
 
+def test_samples_say_the_same_of_their_origin_wherever_the_data_lies(tmp_path: Path) -> None:
+    """Augmentation draws by it, and a copy under another name was augmented in another way."""
+    found = []
+    for name in ("pets", "copy"):
+        train: Any = built(pets(tmp_path / name)).train["train"]
+        found.append((train.__getitems__([3, 1])["source"], train[3]["source"], train.fingerprint))
+    assert found[0] == found[1] and found[0][0][0] == found[0][1]
+
+
 def test_pixels_stay_bytes_until_they_are_on_the_device(tmp_path: Path) -> None:
     train: Any = built(pets(tmp_path / "pets")).train["train"]
     assert train.gather([0, 1])["input"].dtype == torch.uint8
@@ -108,8 +118,7 @@ def test_stored_splits_are_used_and_missing_ones_held_out(tmp_path: Path, stored
 def test_a_split_of_another_name_is_not_used_and_that_is_said(tmp_path: Path) -> None:
     splits = built(pets(tmp_path / "pets", splits=("train", "unlabeled")))
     assert sum(sizes(splits).values()) == 20
-    (warning,) = splits.warnings
-    assert warning.startswith("the splits 'unlabeled' are not used")
+    assert splits.warnings[0].startswith("the splits 'unlabeled' are not used")
 
 
 def test_held_out_sets_have_their_share_of_each_class_and_follow_from_the_seed(tmp_path: Path) -> None:
@@ -243,10 +252,82 @@ def test_single_numbers_are_one_column(tmp_path: Path) -> None:
 
 
 def test_a_class_beyond_those_there_are_names_its_sample(tmp_path: Path) -> None:
-    splits = built(pets(tmp_path / "pets", class_names=["pet"]), val_fraction=0, test_fraction=0)
-    train: Any = splits.train["train"]
-    with pytest.raises(ShardError, match=r"'pet0_003\.cls' in .*: class 1, where classes are from 0 to 0"):
-        train.__getitems__([2, 3])
+    """Before a run begins: one with wrong classes in its validation set ended after the first epoch."""
+    message = r"'pet0_001\.cls' in .*: class 1, where classes are from 0 to 0; class_names in the metadata has 1, and"
+    with pytest.raises(ShardError, match=message):
+        built(pets(tmp_path / "pets", class_names=["pet"]))
+    rows = {
+        split: [(f"{split}{i}", {"png": picture(i), "cls": i % 3 + (split == "val")}) for i in range(9)]
+        for split in ("train", "val")
+    }
+    path = write(tmp_path / "more", ["png", "cls"], rows)
+    assert built(path).num_outputs == 4, "those of the validation set count"
+    with pytest.raises(ShardError, match=r"'val2\.cls' in .*: class 3, where .* 0 to 2; pass --dataset.num_classes=4"):
+        built(path, num_classes=3)
+
+
+@pytest.mark.parametrize(
+    ("classes", "args", "warnings"),
+    [
+        ([0, 1, 3], {}, ("classes go up to 3, and there is no sample of class 2.",)),
+        ([0, 1, 3], {"num_classes": 4}, ()),
+        ([0, 9], {}, ("classes go up to 9, and there is no sample of class 1, 2, 3, 4, 5 and 3 more.",)),
+        ([1], {}, ("all samples are of class 1, and there is nothing to tell it from.",)),
+        ([0, 1], {}, ()),
+    ],
+)
+def test_classes_without_samples_and_lone_ones_are_warned_about(
+    tmp_path: Path, classes: list[int], args: dict[str, Any], warnings: tuple[str, ...]
+) -> None:
+    rows = [(str(i), {"png": picture(i), "cls": classes[i % len(classes)]}) for i in range(12)]
+    assert built(write(tmp_path / "odd", ["png", "cls"], {"train": rows}), **args).warnings == warnings
+
+
+@pytest.mark.parametrize(
+    ("fields", "values", "args", "message"),
+    [
+        (["x.npy", "cls"], {"x.npy": np.ones(2, np.complex64), "cls": 0}, {}, "field 'x.npy' has complex numbers"),
+        (["png", "rle"], {"png": picture(0), "rle": np.zeros((0, 0), "u1")}, {"image_size": 4}, "not empty"),
+        (["png", "rle"], {"png": picture(0), "rle": np.zeros((2, 6, 6), "u1")}, {"image_size": 4}, r"is \[2, 6, 6\]"),
+        (["png", "cls"], {"png": picture(0) > 99, "cls": 0}, {"image_size": 4}, "pass num_channels=1, too"),
+        (["png", "cls"], {"png": picture(0), "cls": -1}, {}, "class -1, where classes are from 0 to 0"),
+    ],
+)
+def test_values_that_cannot_be_trained_on_are_refused(
+    tmp_path: Path, fields: list[str], values: dict[str, Any], args: dict[str, Any], message: str
+) -> None:
+    path = write(tmp_path / "odd", fields, {"train": [(str(i), values) for i in range(3)]})
+    with pytest.raises(ShardError, match=message):
+        built(path, **{"val_fraction": 0, "test_fraction": 0} | args)
+
+
+def test_inputs_of_one_number_are_a_column_and_others_are_alike(tmp_path: Path) -> None:
+    rows = [(str(i), {"x.npy": np.float32(i), "cls": 0}) for i in range(3)]
+    splits = built(write(tmp_path / "numbers", ["x.npy", "cls"], {"train": rows}), val_fraction=0, test_fraction=0)
+    assert splits.input_shape == (1,) and splits.train["train"][2]["input"].tolist() == [2]
+    rows += [("3", {"x.npy": np.ones(2, np.float32), "cls": 0})]
+    with pytest.raises(ShardError, match=r"and 0\.x\.npy is float32 \[\] where 3\.x\.npy is float32 \[2\]$"):
+        built(write(tmp_path / "ragged", ["x.npy", "cls"], {"train": rows}), val_fraction=0, test_fraction=0)
+
+
+def test_a_mask_with_another_class_names_its_sample(tmp_path: Path) -> None:
+    rows = [(str(i), {"png": picture(i), "seg8": np.full((6, 6), i, np.uint8)}) for i in range(4)]
+    path = write(tmp_path / "masks", ["png", "seg8"], {"train": rows}, class_names=["a", "b", "c"])
+    train: Any = built(path, val_fraction=0, test_fraction=0).train["train"]
+    with pytest.raises(ShardError, match=r"'3\.seg8' in .*: class 3, where classes are from 0 to 2"):
+        train.__getitems__([0, 3])
+
+
+def test_numbers_that_may_be_no_classes_are_asked_about(tmp_path: Path) -> None:
+    """A class of 4 billion would ask for a model of that size."""
+    rows = [(str(i), {"png": picture(i), "cls": 2**32 + i}) for i in range(9)]
+    with pytest.raises(ShardError, match="has 9 samples with classes up to 4294967304, which may be no classes; if"):
+        built(write(tmp_path / "ids", ["png", "cls"], {"train": rows}))
+
+
+def test_a_folder_may_be_the_one_we_are_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(pets(tmp_path / "pets"))
+    assert built(Path(".")).name == "pets"
 
 
 @pytest.mark.parametrize(
@@ -268,14 +349,57 @@ def test_what_does_not_fit_is_refused_in_one_line(tmp_path: Path, fields: dict[s
     assert "\n" not in str(caught.value)
 
 
+def test_a_codec_of_ones_own_is_for_an_experiment_of_ones_own(tmp_path: Path) -> None:
+    rows = [(str(i), {"wave": b"x", "cls": 0}) for i in range(3)]
+    codecs = {"wave": type("WaveCodec", (BytesCodec,), {"names": ("wave",)})()}
+    with ShardWriter(tmp_path / "waves", fields=["wave", "cls"], codecs=codecs, progress=False) as writer:
+        for key, values in rows:
+            writer.write("train", key, values)
+    with pytest.raises(ShardError, match=r"the field 'wave' of .* has no codec .* in the build_datasets\(\) of an"):
+        built(tmp_path / "waves")
+
+
 def test_fields_have_to_be_chosen_among_more_than_two(tmp_path: Path) -> None:
     rows = [("a", {"png": picture(0), "cls": 0, "txt": "a cat"})]
     path = write(tmp_path / "three", ["png", "cls", "txt"], {"train": rows})
-    with pytest.raises(ShardError, match=r"has the fields png, cls, txt: say which is the input"):
+    with pytest.raises(ShardError, match=r"""say which .* example --dataset.fields='\["png", "cls"\]'$"""):
         built(path)
     with pytest.raises(ShardError, match="the field 'txt' is no target"):
         built(path, fields=["png", "txt"])
     assert built(path, fields=["png", "cls"], val_fraction=0, test_fraction=0).num_outputs == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "target", "task"),
+    [
+        (["cls", "png"], "cls", "classification"),
+        (["npy", "jpg"], "npy", "regression"),
+        (["a.seg8", "png"], "a.seg8", "segmentation"),
+    ],
+)
+def test_the_only_two_fields_are_found_in_either_order(
+    tmp_path: Path, fields: list[str], target: str, task: str
+) -> None:
+    values = {"cls": 0, "npy": np.ones(1, np.float32), "a.seg8": picture(0) % 2, "png": picture(0), "jpg": picture(0)}
+    rows = [(str(i), {field: values[field] for field in fields}) for i in range(10)]
+    splits = built(write(tmp_path / "two", fields, {"train": rows}))
+    train: Any = splits.train["train"]
+    assert (train.shards.fields["target"], splits.task) == (target, task)
+
+
+def test_two_fields_of_tars_that_may_be_either_are_asked_about(tmp_path: Path) -> None:
+    """WebDataset writes them in the order of their names: a mask may come before its image."""
+    rows = [(str(i), {"mask.png": picture(i) % 2, "png": picture(i), "cls": 1}) for i in range(4)]
+    path = write(
+        tmp_path / "pairs",
+        ["mask.png", "png"],
+        {"train": [(key, {k: v for k, v in row.items() if k != "cls"}) for key, row in rows]},
+    )
+    assert built(path, val_fraction=0, test_fraction=0).num_outputs > 2, "in the order they were written"
+    for manifest in path.glob("dataset.json"):
+        manifest.unlink()
+    with pytest.raises(ShardError, match="has the fields mask.png, png: say which is the input and which the target"):
+        built(path)
 
 
 def test_no_training_set_among_the_splits_is_refused(tmp_path: Path) -> None:
@@ -295,7 +419,7 @@ def test_other_shards_and_pictures_can_be_predicted(tmp_path: Path) -> None:
     Image.fromarray(picture(1)).save(folder / "x.png")
 
     expected = (torch.from_numpy(picture(1)).float()[None] - splits.train["train"].mean) / splits.train["train"].std  # pyright: ignore[reportAttributeAccessIssue]
-    for found in (other, folder, next(other.glob("*.tar"))):
+    for found in (other, folder, next(other.glob("*.tar")), other / "new"):
         inputs: Any = args.open_inputs(found, splits)
         sample = inputs.__getitems__([0])
         assert len(inputs) == 1 and "target" not in sample
@@ -305,8 +429,12 @@ def test_other_shards_and_pictures_can_be_predicted(tmp_path: Path) -> None:
 def test_shards_that_cannot_be_predicted_are_refused(tmp_path: Path) -> None:
     args = ShardsDataArgs(path=pets(tmp_path / "pets"))
     splits = args.build(tmp_path)
-    with pytest.raises(ShardError, match="has the splits train, val; name the tar files of one"):
+    with pytest.raises(ShardError, match="has the splits train, val; name one, such as .*/two/val$"):
         args.open_inputs(pets(tmp_path / "two", splits=("train", "val")), splits)
+    with pytest.raises(ShardError, match='two has no such split: "test" is not one of train, val'):
+        args.open_inputs(tmp_path / "two" / "test", splits)
+    with pytest.raises(ShardError, match="nowhere does not exist; name shards, an image, or a folder of images"):
+        args.open_inputs(tmp_path / "none" / "nowhere", splits)
     larger = write(tmp_path / "large", ["png"], {"new": [("x", {"png": picture(1, 8, 8)})]})
     with pytest.raises(ShardError, match=r"its inputs are \[1, 8, 8\], those trained on \[1, 6, 6\]"):
         args.open_inputs(larger, splits)

@@ -135,6 +135,18 @@ def test_hooks_of_all_optimizers_are_called() -> None:
     assert told == ["before", "after"]
 
 
+@pytest.mark.parametrize("build", [build_light, lambda kind, *args, **settings: kind(*args, **settings)])
+def test_hooks_are_told_how_the_step_was_called(build: Any) -> None:
+    """A step without a closure was shown to them as one with the closure None."""
+    optimizer = build(torch.optim.SGD, nn.Linear(2, 1).parameters(), lr=0.1)
+    told: list[Any] = []
+    optimizer.register_step_pre_hook(lambda _, args, kwargs: told.append((args[1:], list(kwargs))))
+    optimizer.step()
+    optimizer.step(lambda: 1.0)
+    optimizer.step(closure=lambda: 1.0)
+    assert told[0] == ((), []) and len(told[1][0]) == 1 and told[2] == ((), ["closure"])
+
+
 def test_profiler_shows_the_step_by_its_usual_name() -> None:
     model = model_of()
     light = build_light(torch.optim.SGD, model.parameters(), lr=0.1)

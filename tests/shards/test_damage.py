@@ -1,3 +1,4 @@
+import hashlib
 import os
 import random
 from collections.abc import Callable
@@ -6,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from labwright.shards import Damage, ShardError, open_dataset, verify
+from labwright.shards.manifest import read_manifest, write_manifest
 
 from .quix_writer import write_quix
 from .tars import plain, write_tar
@@ -36,6 +38,17 @@ def test_whole_dataset_has_no_damage_and_every_byte_is_told_of(dataset: Path) ->
     assert sum(told) == sum(path.stat().st_size for path in dataset.glob("*.tar"))
 
 
+def test_keys_that_end_where_they_cannot_are_named_though_their_checksum_is_right(dataset: Path) -> None:
+    manifest = read_manifest(dataset)
+    split = manifest.splits["train"]
+    blob = b"x" * split.keys.num_bytes
+    (dataset / split.keys.name).write_bytes(blob)
+    keys = split.keys.model_copy(update={"sha256": hashlib.sha256(blob).hexdigest()})
+    splits = {**manifest.splits, "train": split.model_copy(update={"keys": keys})}
+    write_manifest(dataset, manifest.model_copy(update={"splits": splits}))
+    assert [each.what.partition(",")[0] for each in found(dataset)] == ["a newline is missing"] * 3
+
+
 def test_every_damaged_member_is_named(dataset: Path) -> None:
     damaged = [("train/004", "npy"), ("train/005", "cls"), ("train/007", "npy")]
     for key, field in damaged:
@@ -55,7 +68,9 @@ def test_every_damaged_header_is_named(dataset: Path) -> None:
 def test_members_that_were_cut_off_are_named(dataset: Path) -> None:
     os.truncate(dataset / SHARD, place(dataset, "train/006", "npy")[0] + 5)
     problems = found(dataset)
-    assert problems[0] == Damage(SHARD, "", "", "it has 4,613 bytes instead of 9,216")
+    gone = "it was cut short: it has 4,613 bytes and should have 9,216; 4 fields gone with its end"
+    assert problems[0] == Damage(SHARD, "", "", gone)
+    assert all(each.is_detail for each in problems[1:])
     lost = [(each.key, each.field) for each in problems[1:]]
     assert lost == [("train/006", "npy"), ("train/006", "cls"), ("train/007", "npy"), ("train/007", "cls")]
 

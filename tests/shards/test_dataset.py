@@ -2,7 +2,7 @@ import os
 import pickle
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from labwright.datasets import JoinedDataset, Splits, ZippedDataset, check_overlap
 from labwright.shards import ShardDataset, ShardError, ShardWriter, open_dataset
-from labwright.shards.codecs import Codec
+from labwright.shards.codecs import ClsCodec, Codec
 from labwright.train import build_loader
 from tests.shards.conftest import NUM_TRAIN, label, values
 
@@ -63,6 +63,12 @@ def test_positions_may_be_a_list_an_array_or_a_tensor(numbers: Path, indices: An
     assert ShardDataset(numbers).__getitems__(indices)["cls"].tolist() == [label(9), label(1)]
 
 
+@pytest.mark.parametrize("indices", [[True] * 10, torch.tensor([1.0, 2.0]), [0.5], [[1, 2]]])
+def test_what_is_no_row_of_positions_is_refused(numbers: Path, indices: Any) -> None:
+    with pytest.raises(ShardError, match="positions are a row of whole numbers, not"):
+        ShardDataset(numbers).subset(indices)
+
+
 def test_samples_equal_their_batch(numbers: Path) -> None:
     dataset = ShardDataset(numbers)
     batch = dataset.__getitems__(EVERYTHING)
@@ -92,6 +98,27 @@ def test_positions_outside_are_refused(numbers: Path) -> None:
         dataset.__getitems__([3, 10])
     with pytest.raises(IndexError, match="sample -1 of 10"):
         dataset[-1]
+
+
+@pytest.mark.parametrize("index", ["train/003", slice(0, 3), 1.5, None, [1, 2]])
+def test_what_is_no_position_is_refused_in_one_line(numbers: Path, index: Any) -> None:
+    with pytest.raises(TypeError, match="asked for by its position, a whole number, not by") as caught:
+        ShardDataset(numbers)[index]
+    assert "\n" not in str(caught.value)
+
+
+def test_position_may_be_a_number_of_numpy(numbers: Path) -> None:
+    assert ShardDataset(numbers)[cast(Any, np.int64(3))]["index"] == 3
+
+
+def test_torch_loader_is_told_how_it_takes_batches(numbers: Path) -> None:
+    dataset = ShardDataset(numbers)
+    with pytest.raises(ShardError, match="torch's DataLoader takes it as it is with collate_fn=dict"):
+        next(iter(DataLoader(cast(Any, dataset), batch_size=4)))
+    joined = torch.utils.data.ConcatDataset([cast(Any, dataset), cast(Any, dataset)])
+    assert next(iter(DataLoader(joined, batch_size=4)))["index"].tolist() == [0, 1, 2, 3]
+    with pytest.raises(KeyError):
+        dataset.__getitems__([0])["jpg"]
 
 
 def test_what_has_one_shape_is_stacked_and_what_has_not_is_a_list(pictures: Path) -> None:
@@ -144,11 +171,11 @@ def test_own_codec_is_used_and_its_errors_name_the_sample(tmp_path: Path) -> Non
     dataset = ShardDataset(tmp_path / "own", codecs={"loud": Shouted()})
 
     assert dataset[0]["loud"] == "HELLO"
-    with pytest.raises(ShardError, match=r"^'b.loud' in train-000000.tar: nobody shouts that$"):
+    with pytest.raises(ShardError, match=r"^'b.loud' in .*/train-000000.tar: nobody shouts that$"):
         dataset.__getitems__([0, 1])
     with pytest.raises(KeyError) as caught:
         dataset[2]
-    assert caught.value.__notes__ == ["'c.loud' in train-000000.tar: by Shouted"]
+    assert caught.value.__notes__ == ["'c.loud' in own/train-000000.tar: by Shouted"]
 
 
 def test_functions_are_mapped_over_values_and_samples_in_their_order(numbers: Path) -> None:
@@ -226,7 +253,10 @@ def test_column_reads_one_value_of_all(numbers: Path) -> None:
         ({"fields": []}, "no fields are chosen; .* has npy, cls"),
         ({"fields": {"index": "cls"}}, "a field cannot be called 'index'.*my_index"),
         ({"codecs": {"jpg": "jpg"}}, "codecs: no such field is read"),
+        ({"codecs": {"cls": ClsCodec}}, r"the codec of 'cls' is .*, not the class; give an instance: ClsCodec\(\)"),
+        ({"codecs": {"cls": 7}}, "the codec of 'cls' is a name or an instance of a subclass of Codec, not 7"),
         ({"codecs": {"cls": "clss"}}, "the field 'cls' of .* cannot be decoded: no codec is called 'clss'"),
+        ({"verify": "Read"}, '"Read" is not one of open, read, off'),
         ({"num_threads": 0}, "num_threads has to be at least 1"),
         ({"limit": 0}, "at least 1 sample"),
     ],

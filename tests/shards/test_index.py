@@ -52,7 +52,7 @@ def test_file_is_an_ordinary_npy_file_named_after_its_content(tmp_path: Path) ->
 def test_keys_are_looked_up_both_ways(tmp_path: Path) -> None:
     keys = load_index(tmp_path, "train", written(tmp_path, KEYS), FIELDS).keys
     assert keys[1] == "größe/1" and keys[np.array([3, 0, 3])] == ["z", "a", "z"] and keys[[]] == []
-    assert [keys.find(key) for key in KEYS] == [0, 1, 2, 3]
+    assert [keys.find(key) for key in KEYS] == [0, 1, 2, 3] and list(keys) == KEYS
     for absent in ("", "größe", "c d", "a\n", "A", "\udc80", "zz"):
         assert keys.find(absent) is None
     for outside in (-1, 4):
@@ -77,6 +77,16 @@ def test_damaged_ends_of_keys_are_an_error(ends: list[int]) -> None:
         Index(made, Keys(b"a\nb\n", made["key_end"])).keys[[0, 1]]
 
 
+def test_keys_that_are_no_text_or_end_elsewhere_are_an_error_and_no_other_key() -> None:
+    made = np.zeros(2, index_dtype(FIELDS))
+    made["key_end"] = [2, 4]
+    with pytest.raises(ShardError, match="the keys: one is not UTF-8; `labwright data index`"):
+        Index(made, Keys(b"\xff\nb\n", made["key_end"])).keys[[0, 1]]
+    made["key_end"] = [4, 4]
+    with pytest.raises(ShardError, match="`labwright data index` makes it anew"):
+        Keys(b"a\nb\n", made["key_end"]).find("b")
+
+
 def damage(path: Path, info: SplitInfo, data: bytes) -> SplitInfo:
     """The index replaced by other bytes, of which the manifest knows the size."""
     (path / info.index.name).write_bytes(data)
@@ -94,7 +104,7 @@ def test_missing_or_resized_file_is_refused(tmp_path: Path) -> None:
     blob = tmp_path / info.keys.name
     blob.write_bytes(blob.read_bytes() + b"x\n")
     assert refusal(tmp_path, info).startswith(
-        f"{info.keys.name}: it has 22 bytes, the manifest says 20; `labwright data"
+        f"{tmp_path.name}/{info.keys.name}: it has 22 bytes, the manifest says 20; `labwright data"
     )
     blob.unlink()
     assert "it is missing" in refusal(tmp_path, info)

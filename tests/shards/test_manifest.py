@@ -64,6 +64,7 @@ SHARD = ("splits", "train", "shards", 0)
         (changed("version", to=0), "is damaged at version"),
         (changed("format", to="zarr"), "is damaged at format"),
         (changed("code", to="import os"), "is damaged at code"),
+        (changed("a\nb" * 1000, to=1), r"is damaged at a\nba\nb"),
         (changed("fields", to={}), "is damaged at fields"),
         (changed("fields", to={f"f{number}": {"codec": "x"} for number in range(257)}), "is damaged at fields"),
         (changed("fields", to={"a/b": {"codec": "jpg"}}), "is damaged at fields"),
@@ -85,6 +86,13 @@ def test_damaged_manifest_is_one_clear_line(text: bytes, what: str) -> None:
         parse_manifest(text, Path("flowers/dataset.json"))
     message = str(refused.value)
     assert message.startswith("flowers/dataset.json") and what in message and "\n" not in message
+
+
+def test_manifest_that_could_not_be_read_again_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labwright.shards.manifest._MAX_BYTES", 500)
+    with pytest.raises(ShardError, match="with 1 shards, and is read up to .* write fewer, larger shards"):
+        write_manifest(tmp_path, made())
+    assert not list(tmp_path.iterdir())
 
 
 def test_shard_named_twice_is_refused() -> None:

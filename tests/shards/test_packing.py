@@ -175,3 +175,14 @@ def test_a_killed_pack_leaves_no_dataset_and_can_be_repeated(tmp_path: Path, tre
     pack(rows(60), tmp_path / "set", shard_samples=20)
     pack(rows(60), tmp_path / "whole", shard_samples=20)
     assert tree(tmp_path / "set") == tree(tmp_path / "whole")
+
+
+def test_a_pack_that_was_killed_when_all_was_done_is_said_to_have_done_it(tmp_path: Path) -> None:
+    path = tmp_path / "set"
+    pack(rows(3), path)
+    (path / ".packing").touch()
+    with pytest.raises(ShardError, match="of 3 samples already: the pack that was killed there had written it whole"):
+        pack(rows(3), path)
+    assert list(verify(path)) == [] and not (path / ".packing").exists() and not (path / "parts").exists()
+    with pytest.raises(ShardError, match="of 3 samples already; choose another directory, or append to it"):
+        pack(rows(3), path)

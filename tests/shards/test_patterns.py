@@ -19,3 +19,6 @@ def test_braces_that_mean_nothing_are_refused(pattern: str) -> None:
 def test_more_names_than_there_is_memory_for_are_refused() -> None:
     with pytest.raises(ShardError, match="stands for more than 1,000,000 names"):
         expand("{0..9999}{0..9999}{0..9999}{0..9999}.tar")
+    for pattern in ("x" * 9000 + "{0..49999}.tar", "{0..49999}" + "x" * 9000, f"{{{'x' * 9000},y}}{{0..49999}}"):
+        with pytest.raises(ShardError, match="stands for names that are too long"):
+            expand(pattern)

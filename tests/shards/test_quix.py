@@ -32,6 +32,13 @@ def test_quix_directory_opens_as_it_is(quix: Path) -> None:
         assert contents(train, field) == [fields[field] for _, fields in TRAIN]
 
 
+def test_config_that_names_more_files_than_there_can_be_is_refused(quix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labwright.shards.quix.MAX_NAMES", 10)
+    config = json.loads((quix / "config.json").read_bytes())
+    (quix / "config.json").write_text(json.dumps({**config, "a": "{0..5}.tar", "b": "{0..5}.tar"}))
+    assert refusal(quix) == "config.json: it names more than 10 tar files"
+
+
 def test_directory_without_an_index_opens_too(quix: Path) -> None:
     """quix's own rebuild of it always failed."""
     for path in quix.glob("*.idx.json"):
@@ -80,7 +87,7 @@ def test_samples_that_a_second_writer_overwrote_are_missed(quix: Path) -> None:
     write_quix(quix.parent / "second", {"train": TRAIN[:1], "val": []})
     (quix.parent / "second" / "train_0000.tar").replace(quix / "train_0000.tar")
     assert refusal(quix) == (
-        "'00001.jpg' in train_0000.tar: train.idx.json lists it, the shard has no such member (3 are missing)"
+        "'00001.jpg' in q/train_0000.tar: train.idx.json lists it, the shard has no such member (3 are missing)"
     )
 
 

@@ -139,8 +139,12 @@ def test_directory_without_samples_or_without_shards_is_refused(tmp_path: Path) 
     assert "holds no dataset of shards" in refusal(tmp_path)
     write_tar(tmp_path / "0.tar", [])
     assert refusal(tmp_path) == f"{tmp_path} has no samples: there is nothing to make an index of"
-    assert refusal(tmp_path / "0.tar") == f"{tmp_path / '0.tar'} is not a directory"
-    assert refusal(tmp_path / "absent") == f"{tmp_path / 'absent'} does not exist"
+    assert refusal(tmp_path / "0.tar") == (
+        f"{tmp_path / '0.tar'} is not a directory; an index is made in the directory of the shards"
+    )
+    assert refusal(tmp_path / "absent") == (
+        f"{tmp_path / 'absent'} does not exist; an index is made in the directory of the shards"
+    )
 
 
 def test_unfinished_dataset_is_refused(dataset: Path) -> None:

@@ -1,4 +1,5 @@
 import io
+import os
 import tarfile
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +21,12 @@ pytestmark = [  # WebDataset leaves its files to the garbage collector
 @pytest.fixture
 def wds() -> ModuleType:
     return pytest.importorskip("webdataset")
+
+
+def test_keys_that_recur_get_the_name_of_their_shard_whatever_it_is(tmp_path: Path) -> None:
+    for name in ("\n1.tar", os.fsdecode(b"\xff2.tar")):
+        write_tar(tmp_path / name, [("x.cls", b"1")])
+    assert open_dataset(tmp_path).split("train").index.keys[[0, 1]] == ["\\n1/x", "\\udcff2/x"]
 
 
 def test_webdataset_reads_what_we_write(dataset: Path, wds: ModuleType) -> None:
@@ -116,5 +123,5 @@ def test_bad_shard_is_named(tmp_path: Path) -> None:
     write_tar(tmp_path / "0.tar", [("a.txt", b"x")])
     with tarfile.open(tmp_path / "1.tar", "w:gz") as tar:
         tar.addfile(tarfile.TarInfo("b.txt"), io.BytesIO())
-    with pytest.raises(ShardError, match=r"^1.tar: it is compressed \(gzip\), no plain tar file: decompress it"):
+    with pytest.raises(ShardError, match=r"/1.tar: it is compressed \(gzip\), no plain tar file: decompress it"):
         open_dataset(tmp_path)

@@ -20,8 +20,8 @@ import pytest
 from PIL import Image
 
 from labwright.runs.durable import DiskError
-from labwright.shards import ShardError, ShardWriter, open_dataset
-from labwright.shards.codecs import Codec
+from labwright.shards import ShardError, ShardWriter, merge_parts, open_dataset
+from labwright.shards.codecs import Codec, TxtCodec
 from labwright.shards.manifest import read_manifest
 
 from .stored import keys, stored
@@ -337,13 +337,14 @@ def test_a_key_that_is_in_the_dataset_already_is_refused_when_appending(tmp_path
         ({"fields": ["x.pkl"]}, "pickle"),
         ({"fields": ["txt"], "codecs": {"text": "txt"}}, "`codecs` names text; the fields are txt"),
         ({"fields": ["txt"], "codecs": {"txt": "latin"}}, "no codec is called 'latin'; there are"),
-        ({"fields": ["txt"], "codecs": {"txt": str}}, "is an instance of a subclass of Codec"),
+        ({"fields": ["txt"], "codecs": {"txt": str}}, "is a name or an instance of a subclass of Codec"),
+        ({"fields": ["txt"], "codecs": {"txt": TxtCodec}}, "not the class; give an instance: TxtCodec()"),
         ({"fields": ["txt"], "shard_bytes": 0}, "shard_bytes is a number above 0, not 0"),
         ({"fields": ["txt"], "shard_samples": -1}, "shard_samples is a number above 0, not -1"),
         ({"fields": ["txt"], "part": -1}, "part is a number from 0"),
         ({"fields": ["txt"], "splits": ["a b"]}, "a split cannot be called 'a b'"),
         ({"fields": ["txt"], "splits": "train"}, 'splits is a list of names: ["train"]'),
-        ({"fields": ["txt"], "metadata": {"a": "x" * (16 << 20)}}, "metadata has 16,777,225 bytes; up to 16,777,216"),
+        ({"fields": ["txt"], "metadata": {"a": "x" * (16 << 20)}}, "metadata has 16,777,228 bytes; up to 16,777,216"),
         ({"fields": ["txt"], "metadata": {"a": {1}}}, "metadata is no JSON"),
         ({"fields": ["txt"], "metadata": {"a": float("nan")}}, "metadata is no JSON"),
         ({"fields": ["txt"], "metadata": {"a": "\udc80"}}, "metadata is no JSON"),
@@ -377,6 +378,31 @@ def test_fields_in_another_order_are_written_in_that_of_the_dataset(tmp_path: Pa
     with ShardWriter(tmp_path / "texts", ["cls", "txt"], append=True) as writer:
         writer.write("train", "new", {"cls": 1, "txt": "one"})
     assert list(stored(tmp_path / "texts")["train"]["new"]) == ["txt", "cls"]
+
+
+def test_a_folder_that_lies_elsewhere_is_not_emptied(tmp_path: Path) -> None:
+    write(tmp_path / "texts")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "precious.txt").touch()
+    for link, options in ((".writing", {}), ("parts", {"part": 0}), ("more/parts/000000", {"part": 0})):
+        path = tmp_path / "texts" / link
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(other)
+        directory = tmp_path / "texts" / ("more" if "more" in link else "")
+        with pytest.raises(ShardError, match="is a symbolic link, which no writer made; delete it"):
+            write(directory, range(5, 6), append=True, **options)
+        path.unlink()
+    (tmp_path / "texts" / "parts").symlink_to(other)
+    with pytest.raises(ShardError, match="is a symbolic link"):
+        merge_parts(tmp_path / "texts")
+    assert [each.name for each in other.iterdir() if each.is_file()] == ["precious.txt"]
+
+
+def test_more_shards_than_a_manifest_can_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labwright.shards.split_writer.MAX_SHARDS", 2)
+    with pytest.raises(ShardError, match="split 'train' has 2 shards; allow more bytes or samples in each"):
+        write(tmp_path / "texts", shard_samples=1)
 
 
 def test_a_second_writer_is_refused_while_the_first_is_at_work(tmp_path: Path) -> None:

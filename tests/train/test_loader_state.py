@@ -77,6 +77,13 @@ def test_a_dataset_that_shuffles_itself_is_asked_for_its_order() -> None:
     assert ids(build_loader(Numbers(), 8, shuffle=False, seed=5)) == list(range(LENGTH))
 
 
+def test_a_table_called_permutation_is_no_order() -> None:
+    """Such as the one by which a dataset permutes the pixels of its images."""
+    dataset: Any = Plain()
+    dataset.permutation = torch.arange(4)
+    assert sorted(ids(loader_of(dataset))) == list(range(LENGTH))
+
+
 def test_an_order_is_drawn_in_pieces_and_no_list_of_it_is_made() -> None:
     asked: list[tuple[int, int]] = []
 
@@ -127,7 +134,13 @@ def test_the_state_counts_what_was_handed_out_and_not_what_was_fetched() -> None
     batches = iter(loader)
     next(batches)
     assert sum(fetched) > 2 * BATCH_SIZE, "several batches are made at once"
-    assert loader.state_dict() == {"epoch": 1, "samples_consumed": BATCH_SIZE, "seed": 5, "dataset": "a" * 64}
+    assert loader.state_dict() == {
+        "epoch": 1,
+        "samples_consumed": BATCH_SIZE,
+        "seed": 5,
+        "shuffle": True,
+        "dataset": "a" * 64,
+    }
 
 
 @pytest.mark.slow
@@ -190,7 +203,7 @@ def test_a_state_that_is_over_goes_on_with_the_next_epoch() -> None:
 
 def test_a_place_in_one_epoch_is_none_in_another() -> None:
     loader = loader_of()
-    loader.load_state_dict({"epoch": 1, "samples_consumed": 16, "seed": 5, "dataset": "a" * 64})
+    loader.load_state_dict({"epoch": 1, "samples_consumed": 16, "seed": 5, "shuffle": True, "dataset": "a" * 64})
     loader.set_epoch(2)
     assert loader.state_dict()["samples_consumed"] == 0
     assert ids(loader) == all_of(2)[LENGTH:]
@@ -200,10 +213,10 @@ def test_a_new_epoch_begins_at_nothing() -> None:
     loader = loader_of()
     list(loader)
     loader.set_epoch(2)
-    assert loader.state_dict() == {"epoch": 2, "samples_consumed": 0, "seed": 5, "dataset": "a" * 64}
+    assert loader.state_dict() == {"epoch": 2, "samples_consumed": 0, "seed": 5, "shuffle": True, "dataset": "a" * 64}
 
 
-STATE = {"epoch": 1, "samples_consumed": 16, "seed": 5, "dataset": "a" * 64}
+STATE = {"epoch": 1, "samples_consumed": 16, "seed": 5, "shuffle": True, "dataset": "a" * 64}
 
 
 @pytest.mark.parametrize(
@@ -211,6 +224,7 @@ STATE = {"epoch": 1, "samples_consumed": 16, "seed": 5, "dataset": "a" * 64}
     [
         ({"dataset": "b" * 64}, r"another dataset \(bbbbbbbbbbbb\.\.\.; this one is aaaaaaaaaaaa\.\.\.\)"),
         ({"seed": 6}, "an order with seed=6, not 5"),
+        ({"shuffle": False}, "an order with shuffle=False, not True"),
         ({"samples_consumed": 12}, "12 samples into epoch 1, which is no whole number of batches of 8 among 103"),
         ({"samples_consumed": 104}, "104 samples into epoch 1"),
         ({"samples_consumed": -8}, "its samples_consumed is -8"),

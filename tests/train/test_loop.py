@@ -240,6 +240,7 @@ def test_stop_within_an_epoch_ends_it_cleanly(trained: Callable[..., Trainee]) -
     assert [row["split"] for row in experiment.recorder.history.rows] == ["train", "val", "train"]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_epochs_or_steps(trained: Callable[..., Trainee]) -> None:
     in_use: list[tuple[int, int]] = []
 

@@ -28,7 +28,8 @@ class RunOptions(Args):
     )
     predict_on_train: bool = Field(default=False, description="Write predictions for the training data too.")
     predict_input: Path | None = Field(
-        default=None, description="With --mode=predict: a folder of images, or a CSV file, instead of the test set."
+        default=None,
+        description="With --mode=predict: a folder of images, a CSV file or shards, instead of the test set.",
     )
     probabilities: bool = Field(default=False, description="Write the probability of every class with predictions.")
     overlap: Literal["warn", "refuse", "allow"] = Field(

@@ -42,14 +42,19 @@ class PngMaskCodec(Codec):
 
 def _resized(pixels: np.ndarray, size: int) -> np.ndarray:
     if pixels.dtype != np.uint8:
-        raise CodecError(f"only images of 8 bits can be resized; this one is {pixels.dtype}: leave image_size out")
+        also = "pass num_channels=1, too, or " if pixels.dtype == bool else ""
+        raise CodecError(
+            f"only images of 8 bits can be resized; this one is {pixels.dtype}: {also}leave image_size out"
+        )
     if pixels.shape[:2] == (size, size):
         return pixels
     return np.array(ImageOps.fit(Image.fromarray(pixels), (size, size), Image.Resampling.BILINEAR))
 
 
 def _nearest(mask: np.ndarray, size: int) -> np.ndarray:
-    height, width = mask.shape[:2]
+    if mask.ndim != 2 or not mask.size:
+        raise CodecError(f"a mask is [height, width], and not empty; this one is {list(mask.shape)}")
+    height, width = mask.shape
     rows, columns = (_middle(length, size, min(height, width)) for length in (height, width))
     return mask[rows[:, None], columns]
 

@@ -1,7 +1,7 @@
 """Samples of shards as a dataset to train on."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -71,8 +71,10 @@ class ShardSamples:
     def gather(self, indices: "Indices") -> Batch:
         """The samples at these positions as they are stored; a ShardError names one that does not fit."""
         batch = self.shards.__getitems__(indices)
+        # Without the folder's name: random numbers follow from it, and are those of any copy of the data.
+        batch["source"] = [self.source.rpartition("/")[2]] * len(batch["source"])
         inputs = self._alike(batch, "input")
-        batch["input"] = _channels_first(inputs) if self.is_image else inputs
+        batch["input"] = _channels_first(inputs) if self.is_image else _in_columns(inputs)
         if "target" in batch:
             batch["target"] = target = _in_known_type(self._alike(batch, "target"))
             if self.num_classes:
@@ -87,33 +89,46 @@ class ShardSamples:
             if self.task != "regression":
                 batch["target"] = target.long()
             else:
-                batch["target"] = (target if target.ndim > 1 else target[:, None]).float()
+                batch["target"] = _in_columns(target).float()
         return batch
 
     def _alike(self, batch: dict[str, Any], name: str) -> Tensor:
         values = batch[name]
-        if isinstance(values, Tensor):
-            return values
         field = self.shards.fields[name]
+        if isinstance(values, Tensor):
+            if values.is_complex():
+                raise ShardError(f"{self.source}: the field {field!r} has complex numbers; store their parts")
+            return values
         if not all(isinstance(value, Tensor) for value in values):
             raise ShardError(f"{self.shards.source}: the field {field!r} holds no images, arrays or classes")
         kinds = [(tuple(value.shape), value.dtype) for value in values]
         other = next(row for row, kind in enumerate(kinds) if kind != kinds[0])
-        advice = "--dataset.image_size and --dataset.num_channels make images alike"
+        advice = "; --dataset.image_size and --dataset.num_channels make images alike" if self.is_image else ""
         first, second = (f"{batch['name'][row]}.{field} is {_shown(values[row])}" for row in (0, other))
-        raise ShardError(f"{self.source}: all {name}s must be alike, and {first} where {second}; {advice}")
+        raise ShardError(f"{self.source}: all {name}s must be alike, and {first} where {second}{advice}")
 
-    def _check_classes(self, target: Tensor, names: list[str]) -> None:
+    def check_labels(self, num_classes: int, advice: str = "") -> None:
+        """A ShardError names the first sample whose class is not among so many, and gives `advice`."""
+        labels = self.labels()
+        is_wrong = (labels < 0) | (labels >= num_classes)
+        if np.any(is_wrong):
+            row = int(np.argmax(is_wrong))
+            raise self._wrong_class(int(np.asarray(labels)[row]), num_classes, self.shards.keys[row], advice)
+
+    def _check_classes(self, target: Tensor, names: Sequence[str]) -> None:
         low, high = map(int, torch.aminmax(target))
         if low >= 0 and high < self.num_classes:
             return
         is_wrong = ((target < 0) | (target >= self.num_classes)).reshape(len(target), -1)
         row = int(is_wrong.any(1).nonzero()[0])
-        raise ShardError(
-            f"class {int(target.reshape(len(target), -1)[row][is_wrong[row]][0])}, where classes are from 0 to "
-            f"{self.num_classes - 1}",
+        found = int(target.reshape(len(target), -1)[row][is_wrong[row]][0])
+        raise self._wrong_class(found, self.num_classes, names[row])
+
+    def _wrong_class(self, found: int, num_classes: int, name: str, advice: str = "") -> ShardError:
+        return ShardError(
+            f"class {found}, where classes are from 0 to {num_classes - 1}{advice}",
             shard=self.source,
-            key=names[row],
+            key=name,
             field=self.shards.fields["target"],
         )
 
@@ -187,6 +202,11 @@ def _digest(contents: Iterable[bytes]) -> int:
 def _channels_first(images: Tensor) -> Tensor:
     """[samples, channels, height, width] of images whose channels come last, or which have none."""
     return images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2).contiguous()
+
+
+def _in_columns(numbers: Tensor) -> Tensor:
+    """[samples, ...] of one number each as [samples, 1]."""
+    return numbers[:, None] if numbers.ndim == 1 else numbers
 
 
 def _in_known_type(target: Tensor) -> Tensor:

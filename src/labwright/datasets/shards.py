@@ -1,46 +1,32 @@
 """Shards as a dataset part: which field is the input and which the target, what is held out, how inputs are scaled."""
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import cast
 
 import numpy as np
 from torch import Tensor
 
-from labwright.args.wording import listed, not_one_of
+from labwright.args.wording import listed
 from labwright.shards import Opened, ShardDataset, ShardError, open_dataset
-from labwright.shards.codecs import ClsCodec, Codec, ImageCodec, NpyCodec, RleCodec, SegCodec
 
 from .args import ShardsDataArgs
-from .fitted import FittedCodec, PngMaskCodec
 from .images import open_images
+from .shard_classes import class_names_of, count_classes, warn_of_classes
+from .shard_fields import ChosenFields, choose_fields
 from .shard_samples import ShardSamples
 from .splits import SPLIT_NAMES, Dataset, Splits, hold_out
-
-if TYPE_CHECKING:
-    from .args import Task
 
 _LOOK_STREAM = int.from_bytes(b"look")
 _NUM_LOOKED_AT = 256
 """Inputs that tell the mean and deviation of all: a tenth of a second of photographs."""
-_MOST_MASKS = 20_000
-"""More than these are not opened only to count their classes."""
-_AT_ONCE = 64
-
-
-class _Fields(NamedTuple):
-    """What is read of each sample, and how."""
-
-    names: dict[str, str]
-    codecs: dict[str, Codec]
-    task: "Task"
-    is_image: bool
 
 
 def build_shards(args: ShardsDataArgs) -> Splits:
     """The stored splits as they are; a missing validation or test set is held out of the training set."""
     opened = open_dataset(args.path.expanduser())
     stored, warnings = _stored_splits(opened)
-    fields = _choose_fields(args, opened, stored["train"])
+    fields = choose_fields(args, opened, stored["train"])
     parts = {split: _samples(args, opened, name, fields) for split, name in stored.items()}
     train, val, test = hold_out(
         parts["train"].labels(),
@@ -54,8 +40,9 @@ def build_shards(args: ShardsDataArgs) -> Splits:
         split: part for split, part in parts.items() if split != "train"
     }
     inputs, targets = _look_at(sets["train"], args.split_seed)
-    class_names = () if fields.task == "regression" else _class_names(opened, fields.names["target"])
-    num_outputs = _num_outputs(args, opened, whole, class_names) or _num_columns(targets)
+    class_names = () if fields.task == "regression" else class_names_of(opened, fields.names["target"])
+    num_outputs = count_classes(args, opened, parts, class_names) or _num_columns(targets)
+    warnings = (*warnings, *warn_of_classes(args, parts, class_names))
     scaling = _scaling(opened)
     if scaling is None:
         scaling = _measured(inputs)
@@ -70,7 +57,7 @@ def build_shards(args: ShardsDataArgs) -> Splits:
         train={"train": sets["train"]},
         val={"val": sets["val"]} if len(sets["val"]) else {},
         test={"test": sets["test"]} if len(sets["test"]) else {},
-        name=args.path.name,
+        name=Path(os.path.abspath(args.path.expanduser())).name,
         task=fields.task,
         num_outputs=num_outputs,
         class_names=class_names,
@@ -81,21 +68,25 @@ def build_shards(args: ShardsDataArgs) -> Splits:
 
 
 def open_shard_inputs(args: ShardsDataArgs, path: Path, splits: Splits) -> Dataset:
-    """Inputs to predict: of other shards with the same input field, or the images in a folder, or one image."""
+    """Inputs to predict: of other shards with the same input field, or the images in a folder, or one image.
+
+    `path` may also be one split of shards that have several: their directory, and its name.
+    """
     path = path.expanduser()
-    if not _are_shards(path):
+    is_split = not path.suffix and not path.exists() and path.parent.is_dir() and _are_shards(path.parent)
+    if not (is_split or _are_shards(path)):
+        if not path.exists():
+            raise ShardError(f"{path} does not exist; name shards, an image, or a folder of images")
         return open_images(path, splits, crop=args.image_size is not None)
     (like,) = splits.train.values()
     assert isinstance(like, ShardSamples)
-    opened = open_dataset(path)
-    if len(opened.splits) != 1:
-        raise ShardError(
-            f"{path} has the splits {listed(opened.splits)}; name the tar files of one, such as "
-            f"{path}/{opened.splits[-1]}-*.tar"
-        )
+    opened = open_dataset(path.parent if is_split else path)
+    if not is_split and len(opened.splits) != 1:
+        raise ShardError(f"{path} has the splits {listed(opened.splits)}; name one, such as {path}/{opened.splits[-1]}")
+    split = path.name if is_split else opened.splits[0]
     field = like.shards.fields["input"]
     shards = ShardDataset(
-        opened, opened.splits[0], {"input": field}, codecs={field: like.shards.codecs[field]}, verify=args.verify
+        opened, split, {"input": field}, codecs={field: like.shards.codecs[field]}, verify=args.verify
     )
     inputs = ShardSamples(shards, is_image=like.is_image).described(like.input_shape, like.mean, like.std)
     shape = tuple(inputs[0]["input"].shape)
@@ -130,59 +121,7 @@ def _stored_splits(opened: Opened) -> tuple[dict[str, str], tuple[str, ...]]:
     return found, (f"{unused}{listed(SPLIT_NAMES)}.",) if others else ()
 
 
-def _choose_fields(args: ShardsDataArgs, opened: Opened, split: str) -> _Fields:
-    stored = opened.split(split).index.fields
-    names = args.fields if args.fields is not None else list(stored)
-    if len(names) != 2:
-        raise ShardError(
-            f"{opened.directory} has the fields {listed(stored)}: say which is the input and which the target, for "
-            'example --dataset.fields=\'["jpg", "cls"]\''
-        )
-    for name in names:
-        if name not in stored:
-            raise ShardError(f"{opened.directory} has no such field: {not_one_of(name, list(stored))}")
-    if names[0] == names[1]:
-        raise ShardError(f"--dataset.fields: {names[0]!r} is both the input and the target")
-    chosen: dict[str, str] = {"input": names[0], "target": names[1]}
-    codecs = ShardDataset(opened, split, chosen).codecs
-    input_codec, is_image = _input_codec(args, names[0], codecs[names[0]])
-    target_codec, task = _target_codec(args, names[1], codecs[names[1]])
-    return _Fields(chosen, {names[0]: input_codec, names[1]: target_codec}, task, is_image)
-
-
-def _input_codec(args: ShardsDataArgs, field: str, codec: Codec) -> tuple[Codec, bool]:
-    """How the input is decoded, and whether it is an image."""
-    if isinstance(codec, NpyCodec):
-        if args.image_size is not None or args.num_channels is not None:
-            raise ShardError(
-                f"--dataset.image_size and --dataset.num_channels are for images; the field {field!r} has arrays"
-            )
-        return codec, False
-    if not isinstance(codec, ImageCodec):
-        raise ShardError(f"the field {field!r} is no input: an input is an image (jpg, png, ...) or an array (npy)")
-    if args.num_channels is not None:
-        codec = ImageCodec(codec.names[0], mode="L" if args.num_channels == 1 else "RGB")
-    return codec if args.image_size is None else FittedCodec(codec, args.image_size), True
-
-
-def _target_codec(args: ShardsDataArgs, field: str, codec: Codec) -> tuple[Codec, "Task"]:
-    """How the target is decoded, and what it is."""
-    if isinstance(codec, ClsCodec):
-        return codec, "classification"
-    if isinstance(codec, NpyCodec):
-        return codec, "regression"
-    if isinstance(codec, ImageCodec) and "png" in codec.names:
-        codec = PngMaskCodec()
-    if not isinstance(codec, SegCodec | RleCodec | PngMaskCodec):
-        raise ShardError(
-            f"the field {field!r} is no target: a target is a class (cls), a mask (png, seg8, seg16, rle) or numbers "
-            "(npy)"
-        )
-    fitted = codec if args.image_size is None else FittedCodec(codec, args.image_size, is_mask=True)
-    return fitted, "segmentation"
-
-
-def _samples(args: ShardsDataArgs, opened: Opened, split: str, fields: _Fields) -> ShardSamples:
+def _samples(args: ShardsDataArgs, opened: Opened, split: str, fields: ChosenFields) -> ShardSamples:
     shards = ShardDataset(opened, split, fields.names, codecs=fields.codecs, verify=args.verify)
     if len(shards) == 0:
         raise ShardError(f"{opened.directory}: the split {split!r} is empty")
@@ -212,37 +151,6 @@ def _look_at(train: ShardSamples, seed: int) -> tuple[Tensor, Tensor]:
 def _stored(samples: ShardSamples, positions: np.ndarray) -> tuple[Tensor, Tensor]:
     batch = samples.gather(positions)
     return cast(Tensor, batch["input"]), cast(Tensor, batch["target"])
-
-
-def _class_names(opened: Opened, field: str) -> tuple[str, ...]:
-    """From the metadata, where they may be said by field."""
-    names = opened.metadata.get("class_names", [])
-    if isinstance(names, dict):
-        names = names.get(field, [])
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ShardError(f"{opened.directory}: class_names in the metadata is no list of names")
-    return tuple(names)
-
-
-def _num_outputs(args: ShardsDataArgs, opened: Opened, train: ShardSamples, class_names: tuple[str, ...]) -> int:
-    """The number of classes; 0 where the targets are none."""
-    if train.task == "regression":
-        if args.num_classes is not None:
-            raise ShardError("--dataset.num_classes: the targets are numbers, not classes")
-        return 0
-    known = args.num_classes or len(class_names)
-    if class_names and known != len(class_names):
-        raise ShardError(
-            f"--dataset.num_classes={known}, and the metadata of {opened.directory} names {len(class_names)}"
-        )
-    if known:
-        return known
-    if train.task == "classification":
-        return int(np.max(train.labels())) + 1
-    if len(train) > _MOST_MASKS:
-        raise ShardError(f"{opened.directory} does not say how many classes its masks have; pass --dataset.num_classes")
-    batches = np.array_split(np.arange(len(train)), -(-len(train) // _AT_ONCE))
-    return 1 + max(int(_stored(train, positions)[1].max()) for positions in batches)
 
 
 def _num_columns(target: Tensor) -> int:

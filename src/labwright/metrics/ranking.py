@@ -29,6 +29,8 @@ class Ranking(Stateful):
 
     def compute(self) -> Mapping[str, Tensor]:
         scores, target = torch.cat(self._scores), torch.cat(self._targets)
+        if scores.isnan().any():  # which are neither above nor below others
+            return dict.fromkeys(self._names, torch.tensor(math.nan))
         areas: dict[str, list[Tensor]] = {name: [] for name in self._names}
         for column, of_class in enumerate(scores.unbind(1)):
             if target.ndim == 2:
@@ -80,16 +82,20 @@ def _mean(values: Sequence[Tensor]) -> Tensor:
 
 
 class TopFive(Stateful):
-    """Whether fewer than five classes are likelier than the target's, which sorts nothing."""
+    """How likely the target is among the five likeliest classes; of classes with one score, any may come first."""
 
     def __init__(self) -> None:
         self._num_right: list[Tensor] = []
         self._num_samples = 0
 
     def update(self, reading: ClassReading) -> None:
-        of_target = reading.scores.gather(1, reading.target[:, None])
-        self._num_right.append(((reading.scores > of_target).sum(1) < 5).sum())
-        self._num_samples += len(of_target)
+        scores = reading.floating_preds
+        of_target = scores.gather(1, reading.target[:, None])
+        num_above = (scores > of_target).sum(1)
+        num_level = scores.shape[1] - num_above - (scores < of_target).sum(1)
+        right = ((5 - num_above) / num_level).clamp(0, 1)
+        self._num_right.append(right.sum(dtype=widest_float(scores.device)))
+        self._num_samples += len(scores)
 
     def compute(self) -> Mapping[str, Tensor]:
         return {"top5_accuracy": torch.stack(self._num_right).sum() / self._num_samples}

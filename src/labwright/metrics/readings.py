@@ -82,7 +82,7 @@ class ClassReading:
 
     @cached_property
     def probability(self) -> Tensor:
-        preds = self._floating_preds()
+        preds = self.floating_preds
         if self.is_probability:
             return preds
         return preds.softmax(-1) if self.threshold is None else preds.sigmoid()
@@ -90,12 +90,14 @@ class ClassReading:
     @cached_property
     def scores(self) -> Tensor:
         """[n, classes] numbers that rank samples as the probabilities do, before rounding makes these 1."""
-        preds = self._floating_preds()
+        preds = self.floating_preds
         if self.threshold is None and not self.is_probability:
             preds = _log_odds(preds)
         return preds.reshape(len(preds), -1)
 
-    def _floating_preds(self) -> Tensor:
+    @property
+    def floating_preds(self) -> Tensor:
+        """The predictions in single precision or double; a UserError if they are labels."""
         if not self.preds.is_floating_point():
             raise UserError(f"--metrics: {self.group}: auc, ece and top5 need probabilities or logits, not labels")
         return at_least_single(self.preds)

@@ -47,7 +47,7 @@ def _step_of(kind: type[Optimizer]) -> Callable[..., Any]:
     except (ImportError, AttributeError):  # another torch
         return watched
 
-    def step(self: Any, closure: Callable[[], Any] | None = None) -> Any:
+    def step(self: Any, *args: Any, **kwargs: Any) -> Any:
         is_watched = (
             self._optimizer_step_pre_hooks
             or self._optimizer_step_post_hooks
@@ -55,7 +55,7 @@ def _step_of(kind: type[Optimizer]) -> Callable[..., Any]:
             or _global_optimizer_post_hooks
             or is_profiled()
         )
-        return watched(self, closure) if is_watched else plain(self, closure)
+        return watched(self, *args, **kwargs) if is_watched else plain(self, *args, **kwargs)
 
     return step
 

@@ -11,12 +11,16 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
+from labwright.args.wording import one_line
+from labwright.runs.sizes import count_text
+
 from .disk import open_file, reading
 from .errors import ShardError
 from .index import Index, load_index
 from .listing import Listing
 from .manifest import MANIFEST, Manifest, ShardInfo, read_manifest
 from .opened import find_listing
+from .publish import PARTS, WRITING
 from .quix import check_quix_index
 from .scan import CHUNK_BYTES, Progress, Scanned, scan
 from .tar import BLOCK, members, parse_header
@@ -33,6 +37,8 @@ class Damage(NamedTuple):
     what: str
     is_debris: bool = False
     """Only a remark: a file that no reader looks at."""
+    is_detail: bool = False
+    """Follows from one that was named before: a field that is gone with the end of its shard."""
 
 
 def verify(path: Path | str, *, progress: Progress | None = None) -> Iterator[Damage]:
@@ -45,13 +51,16 @@ def verify(path: Path | str, *, progress: Progress | None = None) -> Iterator[Da
         ShardError: there is no dataset at `path`.
     """
     path = Path(path)
-    if not (path / MANIFEST).is_file():
-        yield from _verify_foreign(find_listing(path), progress)
+    with reading(one_line(str(path), 1000)):
+        listing = None if (path / MANIFEST).is_file() else find_listing(path)
+    if listing is not None:
+        yield from _verify_foreign(listing, progress)
         return
     try:
         manifest = read_manifest(path)
     except ShardError as error:
-        yield Damage(MANIFEST, "", "", str(error))
+        name = f"{path / MANIFEST} "
+        yield Damage(MANIFEST, "", "", f"it {error.what[len(name) :]}" if error.what.startswith(name) else error.what)
         return
     for name in manifest.splits:
         yield from _Split(path, manifest, name, progress).damage()
@@ -80,6 +89,11 @@ class _Expected:
         self._samples, self._fields = samples[order] + start, fields[order]
         self._numbers = [table[samples, fields][order] for table in tables]
 
+    def num_beyond(self, num_bytes: int) -> int:
+        """How many of them do not end within the first `num_bytes` of their shard."""
+        offsets, sizes, _ = self._numbers
+        return int(np.count_nonzero(offsets + sizes > num_bytes))
+
     def places(self, first: int = 0) -> Iterator[_Place]:
         """From the `first` member on; keys are looked up some thousand at a time."""
         for start in range(first, len(self._samples), 4096):
@@ -107,12 +121,16 @@ class _Split:
                 index = load_index(self.directory, self.name, self.info, self.fields)
                 problems = list(self._record_damage(index.records["shard"]))
             except ShardError as error:
-                problems.append(Damage(error.shard, "", "", error.what))
+                problems.append(Damage(os.path.basename(error.shard), "", "", error.what))
         yield from problems
         start = 0
         for shard in self.info.shards:
             end = start + shard.num_samples
-            yield from self._shard_damage(shard, None if index is None or problems else _Expected(index, start, end))
+            try:
+                expected = None if index is None or problems else _Expected(index, start, end)
+                yield from self._shard_damage(shard, expected)
+            except ShardError as error:  # of the keys, which the checksum of their file cannot tell
+                yield Damage(error.shard, error.key, error.field, error.what)
             start = end
 
     def _index_damage(self) -> Iterator[Damage]:
@@ -142,7 +160,7 @@ class _Split:
             num_bytes = file.seek(0, 2)
             is_whole = num_bytes == shard.num_bytes
             if not is_whole:
-                yield Damage(shard.name, "", "", f"it has {num_bytes:,} bytes instead of {shard.num_bytes:,}")
+                yield Damage(shard.name, "", "", _wrong_size(shard, num_bytes, expected))
             whole_pass = _Pass(file, shard.name, num_bytes, self._tell)
             try:
                 contents = whole_pass.contents(iter(()) if expected is None else expected.places())
@@ -155,6 +173,14 @@ class _Split:
             if is_whole and whole_pass.sha256.hexdigest() != shard.sha256:
                 why = "" if expected is None else ": its members are whole, bytes between them changed"
                 yield Damage(shard.name, "", "", f"its SHA-256 is not that of the manifest{why}")
+
+
+def _wrong_size(shard: ShardInfo, num_bytes: int, expected: _Expected | None) -> str:
+    sizes = f"it has {num_bytes:,} bytes and should have {shard.num_bytes:,}"
+    if num_bytes > shard.num_bytes:
+        return sizes
+    num_gone = 0 if expected is None else expected.num_beyond(num_bytes)
+    return f"it was cut short: {sizes}" + (f"; {count_text(num_gone, 'field')} gone with its end" if num_gone else "")
 
 
 class _Pass:
@@ -172,8 +198,10 @@ class _Pass:
         position = self._file.seek(0)
         for key, field, offset, size, crc in places:
             if offset < position or offset + size > self._num_bytes:
-                where = "the end of the shard" if offset >= position else "the end of the member before"
-                yield Damage(self._name, key, field, f"it is not there: bytes {offset:,} + {size:,} are beyond {where}")
+                is_gone = offset + size > self._num_bytes
+                where = "after the end of the shard" if is_gone else "before the end of the member before it"
+                what = f"it is not there: its bytes {offset:,} + {size:,} would lie {where}"
+                yield Damage(self._name, key, field, what, is_detail=is_gone)
                 continue
             self._through(offset - position)
             found = self._through(size)
@@ -202,7 +230,8 @@ class _Pass:
                     yield Damage(self._name, key, field, what)
                     return
             if place := next(places, None):
-                yield Damage(self._name, place.key, place.field, "the tar file ends before it")
+                is_gone = place.offset + place.size > self._num_bytes
+                yield Damage(self._name, place.key, place.field, "the tar file ends before it", is_detail=is_gone)
         except ShardError as error:
             found = False
             for found_damage in self._damaged_headers(iter(()) if expected is None else expected.places(known)):
@@ -267,9 +296,9 @@ def _debris(directory: Path, manifest: Manifest) -> Iterator[Damage]:
     for name in sorted(os.listdir(directory)):
         if name in named:
             continue
-        if name == ".writing":
+        if name == WRITING:
             yield Damage(name, "", "", "a writer is at work, or was killed; the next one removes it", True)
-        elif name == "parts":
+        elif name == PARTS:
             yield Damage(name, "", "", "parts that are not merged", True)
         elif name.endswith((".index.npy", ".keys")):
             yield Damage(name, "", "", "of the dataset as it was before; nobody who opens it now reads it", True)

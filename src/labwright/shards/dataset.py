@@ -1,6 +1,7 @@
 """Samples of shards, by position: one at a time, or a batch at once."""
 
 import hashlib
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from labwright.args.wording import listed, not_one_of
+from labwright.args.wording import listed, not_one_of, one_line
 
 from .batch_names import BatchNames
 from .codecs.arrays import NpyCodec
@@ -25,6 +26,7 @@ from .files import ShardFiles, Verify
 from .gather import Gatherer
 from .opened import Opened, open_dataset
 from .order import Permutation
+from .whole_batch import WholeBatch
 
 if TYPE_CHECKING:
     from .index import Keys
@@ -102,9 +104,15 @@ class ShardDataset:
         return f"ShardDataset({str(self.opened.directory)!r}, {self.split!r}: {len(self):,} samples of {self.fields})"
 
     def __getitem__(self, index: int) -> Sample:
-        if not 0 <= index < len(self):
-            raise IndexError(f"sample {index} of {len(self)}")  # what ends `for sample in dataset`
-        (sample,) = self._samples(np.asarray([index], np.int64))
+        if not hasattr(index, "__index__"):
+            raise TypeError(
+                f"a sample is asked for by its position, a whole number, not by {one_line(repr(index))}; "
+                "`keys` finds the position of a key, and `subset` chooses several"
+            )
+        position = operator.index(index)
+        if not 0 <= position < len(self):
+            raise IndexError(f"sample {position} of {len(self)}")  # what ends `for sample in dataset`
+        (sample,) = self._samples(np.asarray([position], np.int64))
         return {name: as_tensor(value) for name, value in sample.items()}
 
     def __getitems__(self, indices: Indices) -> dict[str, Any]:
@@ -112,8 +120,8 @@ class ShardDataset:
         if self._steps:
             return self._stacked(self._samples(index), index)
         positions = self._at(index)
-        batch: dict[str, Any] = {name: as_column(self._values(field, positions)) for name, field in self.fields.items()}
-        return batch | self._provenance(index, positions)
+        columns = {name: as_column(self._values(field, positions)) for name, field in self.fields.items()}
+        return WholeBatch(columns | self._provenance(index, positions))
 
     def map(
         self,
@@ -208,8 +216,14 @@ class ShardDataset:
         self._threads.close()
 
     def _checked(self, indices: Indices) -> np.ndarray:
-        index = indices.numpy() if isinstance(indices, Tensor) else np.asarray(indices, np.int64)
-        if len(index) and not 0 <= int(index.min()) <= int(index.max()) < len(self):
+        index = indices.numpy() if isinstance(indices, Tensor) else np.asarray(indices)
+        if not index.size:
+            return np.empty(0, np.int64)
+        if index.ndim != 1 or index.dtype.kind not in "iu":
+            advice = "; a mask becomes positions by np.flatnonzero(mask)" if index.dtype == bool else ""
+            raise ShardError(f"positions are a row of whole numbers, not {list(index.shape)} of {index.dtype}{advice}")
+        index = index.astype(np.int64, copy=False)
+        if not 0 <= int(index.min()) <= int(index.max()) < len(self):
             outside = index[(index < 0) | (index >= len(self))]
             raise IndexError(f"sample {outside[0]} of {len(self)}")
         return index
@@ -224,8 +238,8 @@ class ShardDataset:
             gathered = self._gatherers[field].gather(positions)
             if gathered is not None:
                 return gathered
-        contents = self._files.read_many(positions, field)
         codec = self.codecs[field]
+        contents = self._files.read_many(positions, field, mapped=not codec.releases_gil)
         if type(codec) is BytesCodec:
             return contents
 
@@ -277,8 +291,8 @@ class ShardDataset:
                 names = [listed(map(repr, each.keys() - set(PROVENANCE))) for each in (samples[0], sample)]
                 raise ShardError(f"map gives samples that do not fit together: one has {names[0]}, another {names[1]}")
         names = [name for name in (samples[0] if samples else ()) if name not in PROVENANCE]
-        batch: dict[str, Any] = {name: as_column([sample[name] for sample in samples]) for name in names}
-        return batch | self._provenance(index, self._at(index))
+        columns = {name: as_column([sample[name] for sample in samples]) for name in names}
+        return WholeBatch(columns | self._provenance(index, self._at(index)))
 
     def _provenance(self, index: np.ndarray, positions: np.ndarray) -> dict[str, Any]:
         return {

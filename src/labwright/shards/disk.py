@@ -1,12 +1,18 @@
 """Files opened for reading, with what can be wrong about them in one line. No torch."""
 
 import contextlib
+import os
 import stat
 from collections.abc import Generator
 from pathlib import Path
 from typing import BinaryIO
 
 from .errors import ShardError
+
+
+def place_of(path: Path) -> str:
+    """A file as errors name it: `flowers/train-000000.tar`, for two datasets have the same names of shards."""
+    return os.path.join(os.path.basename(os.path.dirname(os.path.abspath(path))), path.name)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from labwright.args.wording import not_one_of
 
-from .codecs.base import Codec
+from .codecs.base import Codec, checked_codec
 from .codecs.basic import BytesCodec
 from .codecs.named import codec, codec_name
 from .errors import ShardError
@@ -51,12 +51,12 @@ def _codec(opened: Opened, field: str, codecs: Mapping[str, Codec | str], *, raw
         return BytesCodec()
     known = opened.codecs.get(field, field) if opened.kind == "labwright" else codec_name(field)
     chosen = codecs.get(field, known)
-    if isinstance(chosen, Codec):
-        return chosen
+    if not isinstance(chosen, str):
+        return checked_codec(chosen, field)
     try:
         return codec(chosen, unsafe=unsafe)
     except ShardError as error:
         raise ShardError(
-            f"the field {field!r} of {opened.directory} cannot be decoded: {error}; leave it out by fields=, give "
-            f"codecs={{{field!r}: ...}} one of your own, or read bytes by raw=True"
+            f"the field {field!r} of {opened.directory} cannot be decoded: {error}; leave the field out, or read it "
+            f"in Python, as by ShardDataset(..., codecs={{{field!r}: a codec of your own, or 'bytes'}})"
         ) from None

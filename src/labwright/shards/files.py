@@ -4,14 +4,20 @@ No torch.
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from multiprocessing.context import get_spawning_popen
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
+from labwright.args.wording import not_one_of
+
+from .disk import place_of
 from .disk_watch import DiskWatch
 from .errors import ShardError
 from .mapped import Identity, MappedShard, identify
+from .tar import MAX_MEMBER_BYTES
 
 if TYPE_CHECKING:
     from .opened import OpenedSplit
@@ -20,6 +26,9 @@ Verify = Literal["open", "read", "off"]
 _FIRST_BYTE = 512
 """Of a member, at the earliest: its header is before it."""
 _PAGE = 4096
+_MUCH = 1 << 30
+"""Bytes of a batch, from which on it is asked whether that can be."""
+_ANEW = "`labwright data index` makes it anew"
 
 
 class Places(NamedTuple):
@@ -50,18 +59,19 @@ class ShardFiles:
                 off     only that every member lies in its shard
     """
 
-    def __init__(self, split: "OpenedSplit", *, verify: Verify = "open") -> None:
+    def __init__(
+        self, split: "OpenedSplit", *, verify: Verify = "open", known: Mapping[int, Identity] | None = None
+    ) -> None:
         self.split = split
         self.verify: Verify = verify
+        if verify not in get_args(Verify):
+            raise ShardError(f"verify: {not_one_of(str(verify), get_args(Verify))}")
         if verify == "read" and not split.has_checksums:
             raise ShardError(
                 "verify='read' needs checksums, and these shards have none: use verify='open', or convert them with "
                 "`labwright data convert`"
             )
-        self._records = np.asarray(split.index.records)
-        self._rows = self._records.view(f"V{self._records.itemsize}")
-        """The same, of a dtype that is copied as it is."""
-        self._known: dict[int, Identity] = {}
+        self._known: dict[int, Identity] = dict(known or {})
         self._mapped: dict[int, MappedShard] = {}
         self._most_mapped = most_files()
         self._watch = DiskWatch()
@@ -70,10 +80,22 @@ class ShardFiles:
                 self._identify(number)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"split": self.split, "verify": self.verify}
+        # A worker process that is started now reads the same files; elsewhere and later there may be copies of them.
+        known = self._known if get_spawning_popen() is not None else {}
+        return {"split": self.split, "verify": self.verify, "known": known}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["split"], verify=state["verify"])
+        self.__init__(state["split"], verify=state["verify"], known=state["known"])
+
+    @cached_property
+    def _records(self) -> np.ndarray:
+        # Not before it is asked for: a worker process that cannot be made says less than one that cannot read.
+        return np.asarray(self.split.index.records)
+
+    @cached_property
+    def _rows(self) -> np.ndarray:
+        """The same, of a dtype that is copied as it is."""
+        return self._records.view(f"V{self._records.itemsize}")
 
     def close(self) -> None:
         """Let go of the shards; reading opens them again."""
@@ -83,16 +105,22 @@ class ShardFiles:
         """What the sample at `position` has under `field`."""
         return self.read_many(np.asarray([position], np.int64), field)[0]
 
-    def read_many(self, positions: np.ndarray, field: str) -> list[bytes]:
-        """What each of these samples has under `field`, read in the order in which they lie, returned as asked for."""
+    def read_many(self, positions: np.ndarray, field: str, *, mapped: bool = False) -> list[bytes]:
+        """What each of these samples has under `field`, read in the order in which they lie, returned as asked for.
+
+        `mapped` copies it out of the mapped shards: quicker where little is done with it afterwards.
+        """
         places = self.places(positions, field)
         found: list[bytes] = [b""] * len(positions)
         for shard, rows in self.by_shard(places):
             whole = rows is None
             offsets, sizes = (places.offsets, places.sizes) if whole else (places.offsets[rows], places.sizes[rows])
-            _touch(shard, offsets, sizes)
-            view, ends = shard.view, offsets + sizes
-            contents = [view[start:end] for start, end in zip(offsets.tolist(), ends.tolist(), strict=True)]
+            if mapped:
+                _touch(shard, offsets, sizes)
+                view, ends = shard.view, offsets + sizes
+                contents = [view[start:end] for start, end in zip(offsets.tolist(), ends.tolist(), strict=True)]
+            else:
+                contents = shard.read(offsets, sizes)
             if whole:
                 found = contents
             else:
@@ -151,17 +179,20 @@ class ShardFiles:
     def error(self, what: str, position: int, field: str = "") -> ShardError:
         """A ShardError about the sample at `position` that names its shard, key and field."""
         number = int(self._records["shard"][position])
-        shard = self.split.shards[number].path.name if number < len(self.split.shards) else ""
+        shard = place_of(self.split.shards[number].path) if number < len(self.split.shards) else ""
         return ShardError(what, shard=shard, key=self.split.index.keys[position], field=field)
 
     def _checked(self, number: int, places: Places, rows: np.ndarray | None) -> MappedShard:
         shard = self._mapped.get(number) or self._map(number, places, rows)
         shard.check(identity=self.verify != "off")
         part = places if rows is None else places.at(rows)
-        if int(part.offsets.max()) + int(part.sizes.max()) > len(shard):
-            inside = (part.offsets <= len(shard)) & (part.sizes <= len(shard) - part.offsets)
+        most = int(part.sizes.max())
+        if int(part.offsets.max()) + most >= len(shard):
+            inside = (part.offsets < len(shard)) & (part.sizes <= len(shard) - part.offsets)
             if not inside.all():
                 self._refuse(part, ~inside)
+        if most * len(part.sizes) > _MUCH:
+            self._refuse_overlap(part, len(shard))
         if self._watch.is_cold:
             shard.expect(part.offsets, part.sizes)
         return shard
@@ -181,12 +212,17 @@ class ShardFiles:
             file = self.split.shards[number]
             found = identify(file.path)
             if found.num_bytes != file.num_bytes:
-                cut = "it was cut short" if found.num_bytes < file.num_bytes else "it is not the file that was indexed"
-                raise ShardError(
-                    f"{cut}: it has {found.num_bytes:,} bytes and should have {file.num_bytes:,}", shard=file.path.name
-                )
+                raise ShardError(_wrong_size(found.num_bytes, file.num_bytes), shard=place_of(file.path))
             self._known[number] = found
         return self._known[number]
+
+    def _refuse_overlap(self, places: Places, num_bytes: int) -> None:
+        """Raise if members of a shard have more bytes than it has: then a small file could fill the memory."""
+        rows = np.unique(places.positions, return_index=True)[1]
+        if int(places.sizes[rows].sum()) > num_bytes or int(places.sizes.max()) > MAX_MEMBER_BYTES:
+            row = int(places.sizes.argmax())
+            what = f"the index says {places.sizes[row]:,} bytes, more than can be its own: it is damaged; {_ANEW}"
+            raise self.error(what, int(places.positions[row]), places.field)
 
     def _refuse(self, places: Places, wrong: np.ndarray) -> None:
         """Raise what is wrong with the first of these places."""
@@ -197,10 +233,17 @@ class ShardFiles:
             what = f"the index puts it in shard number {number} of {len(self.split.shards)}"
         elif offset == 0:
             raise self.error("the sample has no such field", int(places.positions[row]), places.field)
+        elif (num_bytes := identify((file := self.split.shards[number]).path).num_bytes) < file.num_bytes:
+            raise self.error(_wrong_size(num_bytes, file.num_bytes), int(places.positions[row]), places.field)
         else:
             what = f"the index puts it at {offset:,}, {size:,} bytes long, which is not in the shard"
-        what += ": it is damaged; `labwright data index` makes it anew"
+        what += f": it is damaged; {_ANEW}"
         raise self.error(what, int(places.positions[row]), places.field)
+
+
+def _wrong_size(num_bytes: int, expected: int) -> str:
+    cut = "it was cut short" if num_bytes < expected else "it is not the file that was indexed"
+    return f"{cut}: it has {num_bytes:,} bytes and should have {expected:,}"
 
 
 def _touch(shard: MappedShard, offsets: np.ndarray, sizes: np.ndarray) -> None:
@@ -213,7 +256,7 @@ def _touch(shard: MappedShard, offsets: np.ndarray, sizes: np.ndarray) -> None:
 
 
 def most_files() -> int:
-    """How many shards may be open at once: a quarter of the files that the process may have."""
+    """How many shards may be open at once: by two descriptors each they take half of what the process may have."""
     try:
         import resource
     except ImportError:  # not on Windows

@@ -18,8 +18,8 @@ class Gatherer:
     def __init__(self, files: ShardFiles, field: str) -> None:
         self._files = files
         self._field = field
-        self._head = b""
-        self._layout: Layout | None = None
+        self._known: tuple[bytes, Layout | None] = (b"", None)
+        """The header and what it means: one value, since several threads may read."""
 
     def gather(self, positions: np.ndarray) -> np.ndarray | None:
         """The arrays of these samples, [samples, ...]; None: they differ in shape or dtype, or cannot be read so."""
@@ -44,14 +44,16 @@ class Gatherer:
                 values = np.empty(len(positions), found.dtype) if values is None else values
                 values[rows] = found
         assert layout is not None and values is not None
+        if layout.dtype == bool and values.view(np.uint8).max() > 1:  # then its codec says which one is damaged
+            return None
         return values.view(layout.dtype).reshape(len(positions), *layout.shape)
 
     def _layout_of(self, shard: MappedShard, offsets: np.ndarray, size: int) -> Layout | None:
         """How the arrays there lie, if all begin with the same header."""
         first = int(offsets[0])
-        if not self._head or shard.view[first : first + len(self._head)] != self._head:
-            self._learn(shard.view[first : first + min(size, _HEAD_BYTES)])
-        layout = self._layout
+        head, layout = self._known
+        if not head or shard.view[first : first + len(head)] != head:
+            head, layout = self._known = _learned(shard.view[first : first + min(size, _HEAD_BYTES)])
         if layout is None or layout.start + _num_bytes(layout) != size:
             return None
         # Sorted, so that what has to come from a disk comes in the order in which it lies there; and to have looked at
@@ -59,13 +61,7 @@ class Gatherer:
         starts = np.sort(offsets)
         shard.bytes[starts + (size - 1)]
         heads = shard.rows(layout.start)[starts]
-        return layout if heads.tobytes() == self._head * len(offsets) else None
-
-    def _learn(self, head: bytes) -> None:
-        self._head, self._layout = b"", None
-        layout = NpyCodec.layout(head)
-        if layout is not None and not layout.dtype.hasobject and _num_bytes(layout):
-            self._head, self._layout = head[: layout.start], layout
+        return layout if heads.tobytes() == head * len(offsets) else None
 
     def _values(self, shard: MappedShard, places: Places, size: int, layout: Layout) -> np.ndarray:
         if self._files.verify != "read":
@@ -73,6 +69,12 @@ class Gatherer:
         whole = shard.rows(size)[places.offsets].view(np.uint8).reshape(len(places.offsets), size)
         self._files.check_crcs(places, list(whole))
         return np.ascontiguousarray(whole[:, layout.start :]).view(f"V{size - layout.start}")[:, 0]
+
+
+def _learned(head: bytes) -> tuple[bytes, Layout | None]:
+    """The header that `head` begins with, and what it means; empty and None: it is no header of arrays to gather."""
+    layout = NpyCodec.layout(head)
+    return (b"", None) if layout is None or not _num_bytes(layout) else (head[: layout.start], layout)
 
 
 def _num_bytes(layout: Layout) -> int:

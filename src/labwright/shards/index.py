@@ -3,7 +3,7 @@
 import hashlib
 import mmap
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import overload
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from labwright.runs.durable import write_durably
 
-from .disk import open_file, reading
+from .disk import open_file, place_of, reading
 from .errors import ShardError
 from .manifest import FileInfo, SplitInfo
 
@@ -45,6 +45,10 @@ class Keys:
             return self._at(np.asarray([position], np.int64))[0]
         return self._at(np.asarray(position if isinstance(position, np.ndarray) else list(position), np.int64))
 
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), 4096):
+            yield from self[range(start, min(start + 4096, len(self)))]
+
     def _at(self, positions: np.ndarray) -> list[str]:
         outside = (positions < 0) | (positions >= len(self))
         if outside.any():
@@ -60,8 +64,10 @@ class Keys:
         lengths = (ends - starts).astype(np.int64)
         ahead = np.cumsum(lengths) - lengths
         places = np.arange(lengths.sum()) + np.repeat(starts.astype(np.int64) - ahead, lengths)
-        text = np.frombuffer(self._blob, np.uint8)[places].tobytes().decode("utf-8", "replace")
-        *keys, rest = text.split("\n")
+        try:
+            *keys, rest = np.frombuffer(self._blob, np.uint8)[places].tobytes().decode().split("\n")
+        except UnicodeDecodeError:
+            raise _damaged("the keys", "one is not UTF-8") from None
         if rest or len(keys) != len(positions):
             raise _damaged("the keys", "a newline is missing, or there is one within a key")
         return keys
@@ -74,7 +80,10 @@ class Keys:
         start = 0 if self._blob[: len(wanted)] == wanted else self._blob.find(b"\n" + wanted) + 1
         if start == 0 and self._blob[: len(wanted)] != wanted:
             return None
-        return bisect_left(self._ends, start + len(wanted))
+        position = bisect_left(self._ends, start + len(wanted))
+        if position == len(self) or self[position] != key:
+            raise _damaged("the index", f"the key {key!r} does not end where it should")
+        return position
 
 
 class Index:
@@ -124,12 +133,12 @@ def load_index(directory: Path, split: str, info: SplitInfo, fields: Sequence[st
     """The index that the manifest names, mapped: no time and memory for its samples. A ShardError if it is damaged."""
     dtype = index_dtype(fields)
     mapped = _map(directory, info.index)
-    start = _check_header(mapped, dtype, info.num_samples, info.index.name)
+    start = _check_header(mapped, dtype, info.num_samples, place_of(directory / info.index.name))
     records = np.frombuffer(mapped, dtype, info.num_samples, start)
     blob = _map(directory, info.keys)
     key_end = int(records["key_end"][-1]) if info.num_samples else 0
     if key_end != len(blob):
-        raise _damaged(info.keys.name, f"it has {len(blob):,} bytes, the index says {key_end:,}")
+        raise _damaged(place_of(directory / info.keys.name), f"it has {len(blob):,} bytes, the index says {key_end:,}")
     files = [file for file in (mapped, blob) if isinstance(file, mmap.mmap)]
     return Index(records, Keys(blob, records["key_end"]), files)
 
@@ -154,14 +163,15 @@ def _check_header(file: "mmap.mmap | bytes", dtype: np.dtype, num_samples: int, 
 
 
 def _map(directory: Path, info: FileInfo) -> "mmap.mmap | bytes":
+    place = place_of(directory / info.name)
     try:
-        with open_file(directory / info.name, info.name) as file, reading(info.name):
+        with open_file(directory / info.name, place) as file, reading(place):
             num_bytes = file.seek(0, 2)
             if num_bytes != info.num_bytes:
-                raise ShardError(f"it has {num_bytes:,} bytes, the manifest says {info.num_bytes:,}", shard=info.name)
+                raise ShardError(f"it has {num_bytes:,} bytes, the manifest says {info.num_bytes:,}", shard=place)
             return mmap.mmap(file.fileno(), num_bytes, access=mmap.ACCESS_READ) if num_bytes else b""
     except ShardError as error:
-        raise _damaged(info.name, error.what) from error.__cause__
+        raise _damaged(place, error.what) from error.__cause__
 
 
 def _damaged(name: str, what: str) -> ShardError:

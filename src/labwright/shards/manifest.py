@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic_core import PydanticSerializationError
 
+from labwright.args.wording import one_line
 from labwright.runs.durable import write_durably
 
 from .disk import read_bounded
@@ -17,7 +18,9 @@ from .names import FIELD_PATTERN, MAX_FIELDS, SPLIT_PATTERN
 MANIFEST = "dataset.json"
 FORMAT_VERSION = 1
 _MAX_BYTES = 64 << 20
-"""Of the file: a hundred thousand shards need some 15 MB."""
+"""Of the file: a hundred thousand shards need some 17 MB."""
+MAX_SHARDS = 200_000
+"""Of one split, as a writer writes it."""
 
 FILE_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,199}$"
 FileName = Annotated[str, StringConstraints(pattern=FILE_PATTERN)]
@@ -108,13 +111,15 @@ def parse_manifest(text: bytes, path: Path) -> Manifest:
         raw = json.loads(text)
         version = raw.get("version") if isinstance(raw, dict) else None
         if isinstance(version, int) and version > FORMAT_VERSION:
-            raise ShardError(f"{path} has version {version}; this labwright reads up to {FORMAT_VERSION}: upgrade it")
+            raise ShardError(
+                f"{path} has version {one_line(str(version))}; this labwright reads up to {FORMAT_VERSION}: upgrade it"
+            )
         return Manifest.model_validate(raw)
     except ShardError:
         raise
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
+        place = one_line(".".join(map(str, first["loc"])), 200)
         raise ShardError(f"{path} is damaged at {place or 'its top'}: {first['msg']}") from None
     except (ValueError, RecursionError) as error:
         raise ShardError(f"{path} is damaged: {error}") from None
@@ -122,8 +127,19 @@ def parse_manifest(text: bytes, path: Path) -> Manifest:
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
     """Replace the manifest in one step: a kill leaves the old dataset or the new one."""
+    write_durably(directory / MANIFEST, manifest_text(manifest))
+
+
+def manifest_text(manifest: Manifest) -> bytes:
+    """The manifest as it is stored; a ShardError if that cannot be read again."""
     try:
-        text = manifest.model_dump_json(indent=1) + "\n"
+        text = (manifest.model_dump_json(indent=1) + "\n").encode()
     except PydanticSerializationError as error:
         raise ShardError(f"the metadata cannot be written as JSON: {error}") from None
-    write_durably(directory / MANIFEST, text.encode())
+    if len(text) > _MAX_BYTES:
+        num_shards = sum(len(split.shards) for split in manifest.splits.values())
+        raise ShardError(
+            f"{MANIFEST} would have {len(text) >> 20} MiB, with {num_shards:,} shards, and is read up to "
+            f"{_MAX_BYTES >> 20} MiB: write fewer, larger shards, or less metadata"
+        )
+    return text

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from labwright.args.wording import listed
-from labwright.runs.durable import remove_file, remove_temporaries
+from labwright.runs.durable import disk_errors, remove_file, remove_temporaries
 
 from .errors import ShardError
 from .manifest import MANIFEST, FieldInfo, Manifest
@@ -22,6 +22,7 @@ from .publish import (
     load_staged,
     publish,
     read_journal,
+    refuse_link,
     remove_folder,
     remove_index_files,
     split_keys,
@@ -52,8 +53,10 @@ def merge_parts(
     folder = directory / PARTS
     if num_parts is not None and num_parts < 1:
         raise ShardError(f"num_parts is a number above 0, not {num_parts!r}")
-    if not folder.is_dir():
-        raise ShardError(f"{directory} has no parts to merge; they are written by ShardWriter(path, part=0)")
+    with disk_errors(directory):
+        refuse_link(folder)
+        if not folder.is_dir():
+            raise ShardError(f"{directory} has no parts to merge; they are written by ShardWriter(path, part=0)")
     with take_lock(directory):
         for each in (directory, folder):
             remove_temporaries(each)

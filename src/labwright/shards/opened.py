@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from labwright.args.wording import listed, not_one_of
+from labwright.args.wording import listed, not_one_of, one_line
 
 from .codecs import codec_name
-from .disk import open_file
+from .disk import place_of, reading
 from .errors import ShardError
 from .index import Index, load_index, make_index
 from .listing import Kind, Listing
 from .manifest import MANIFEST, Manifest, manifest_bytes, parse_manifest
+from .publish import JOURNAL, PACKING, PARTS, WRITING
 from .quix import check_quix_index, quix_listing
 from .scan import Progress, Scanned, scan
 from .webdataset import is_pattern, webdataset_listing
@@ -58,15 +59,6 @@ class OpenedSplit:
             self._loaded = self._index()
         return self._loaded
 
-    def check_sizes(self) -> None:
-        """A ShardError if a shard is missing or has another size than it was written with."""
-        for shard in self.shards:
-            with open_file(shard.path, shard.path.name) as file:
-                num_bytes = file.seek(0, 2)
-            if num_bytes != shard.num_bytes:
-                what = f"it has {num_bytes:,} bytes instead of {shard.num_bytes:,}: it was cut short or replaced"
-                raise ShardError(what, shard=shard.path.name)
-
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_loaded": self._index if isinstance(self._index, Index) else None}
 
@@ -89,6 +81,8 @@ class Opened:
 
     def split(self, name: str) -> OpenedSplit:
         """The split called `name`; a ShardError that names those there are."""
+        if not self.splits:
+            raise ShardError(f"{self.directory} has no splits")
         if name not in self._splits:
             raise ShardError(f"{self.directory} has no such split: {not_one_of(name, self.splits)}")
         return self._splits[name]
@@ -104,20 +98,21 @@ def open_dataset(path: Path | str, *, progress: Progress | None = None) -> Opene
         ShardError: there is none, or what describes it is damaged.
     """
     path = Path(path)
-    if (path / MANIFEST).is_file():
-        return _open_own(path)
-    listing = find_listing(path)
+    with reading(one_line(str(path), 1000)):  # a directory that may not be entered, a name that is too long
+        if (path / MANIFEST).is_file():
+            return _open_own(path)
+        listing = find_listing(path)
     return _open_foreign(listing, progress)
 
 
 def find_listing(path: Path) -> Listing:
     """What the names of the files at `path` tell where there is no manifest; a ShardError if there are no shards."""
     if path.is_dir():
-        if (path / ".writing").exists():
+        if (path / WRITING).exists():
             raise ShardError(f"{path} was not finished: its writer was killed, or is at work; write the dataset again")
-        if (path / ".packing").exists():
+        if (path / PACKING).exists():
             raise ShardError(f"{path} was not packed to its end: the pack was killed, or is at work; pack once more")
-        if (path / "parts").is_dir():
+        if any((path / PARTS).glob("[0-9]" * 6 + "/")) or (path / PARTS / JOURNAL).exists():
             raise ShardError(f"{path} has parts that are not merged yet: merge_parts({str(path)!r})")
         listing = quix_listing(path) or webdataset_listing(path)
         if listing is None:
@@ -161,7 +156,7 @@ def _open_foreign(listing: Listing, progress: Progress | None) -> Opened:
     splits: dict[str, OpenedSplit] = {}
     codecs: dict[str, str] = {}
     notes: list[str] = []
-    if any(listing.directory.glob("*.index.npy")):
+    if not (listing.directory / MANIFEST).exists() and any(listing.directory.glob("*.index.npy")):
         notes.append(f"{MANIFEST} is missing, so there are no checksums; `labwright data index` makes it anew")
     for name in listing.splits:
         found = scan_foreign(listing, name, progress)
@@ -190,9 +185,15 @@ def _open_foreign(listing: Listing, progress: Progress | None) -> Opened:
 def scan_foreign(listing: Listing, split: str, progress: Progress | None) -> Scanned:
     """The samples of one split, as its tar files have them."""
     names = listing.splits[split]
-    found = scan(
-        listing.directory, names, checksums=False, split_name=listing.split_name, may_recur=True, progress=progress
-    )
-    if listing.kind == "quix":
-        check_quix_index(listing.directory, split, found)
+    try:
+        found = scan(
+            listing.directory, names, checksums=False, split_name=listing.split_name, may_recur=True, progress=progress
+        )
+        if listing.kind == "quix":
+            check_quix_index(listing.directory, split, found)
+    except ShardError as error:
+        if not error.shard:
+            raise
+        place = place_of(listing.directory / error.shard)
+        raise ShardError(error.what, shard=place, key=error.key, field=error.field) from error.__cause__
     return found

@@ -8,7 +8,7 @@ from labwright.runs.durable import disk_errors, make_directory
 
 from .errors import ShardError
 from .merge import merge_parts
-from .publish import JOURNAL, PACKING, PARTS, find_manifest, remove_folder
+from .publish import JOURNAL, PACKING, PARTS, find_manifest, refuse_link, remove_folder
 from .workplace import take_lock
 
 
@@ -24,7 +24,12 @@ def packing_place(path: Path, *, append: bool) -> Generator[None]:
     parts, mark = path / PARTS, path / PACKING
     if (parts / JOURNAL).exists():  # an earlier pack was killed when all was written
         merge_parts(path)
-    _check_dataset(path, append)
+    has_finished = mark.exists() and not append and find_manifest(path) is not None
+    if has_finished:  # it was killed before it had cleared away
+        make_directory(parts)
+        with take_lock(parts):
+            _clear(parts, mark)
+    _check_dataset(path, append, has_finished)
     made = [each for each in (path, *path.parents) if not each.exists()]
     make_directory(parts)
     with take_lock(parts):
@@ -36,21 +41,26 @@ def packing_place(path: Path, *, append: bool) -> Generator[None]:
                 mark.touch()
             yield
         finally:
-            if not (parts / JOURNAL).exists():
-                _discard(parts)
-                with contextlib.suppress(FileNotFoundError):
-                    parts.rmdir()
-            mark.unlink(missing_ok=True)
+            _clear(parts, mark)
             _remove_empty(made)
 
 
-def _check_dataset(path: Path, append: bool) -> None:
+def _clear(parts: Path, mark: Path) -> None:
+    if not (parts / JOURNAL).exists():
+        _discard(parts)
+        with contextlib.suppress(FileNotFoundError):
+            parts.rmdir()
+    mark.unlink(missing_ok=True)
+
+
+def _check_dataset(path: Path, append: bool, has_finished: bool) -> None:
     before = find_manifest(path)
     if before is not None and not append:
         num_samples = sum(split.num_samples for split in before.splits.values())
-        raise ShardError(
-            f"{path} holds a dataset of {num_samples:,} samples already; choose another directory, or append to it"
-        )
+        what = f"{path} holds a dataset of {num_samples:,} samples already"
+        if has_finished:
+            raise ShardError(f"{what}: the pack that was killed there had written it whole")
+        raise ShardError(f"{what}; choose another directory, or append to it")
     if before is None and append:
         raise ShardError(f"{path} holds no dataset to append to")
     if before is None and path.is_dir():
@@ -63,6 +73,7 @@ def _check_dataset(path: Path, append: bool) -> None:
 
 def _discard(parts: Path) -> None:
     """Delete what a pack did not merge."""
+    refuse_link(parts)
     for folder in parts.glob("*/"):
         with take_lock(folder):
             remove_folder(folder)

@@ -24,7 +24,17 @@ from labwright.runs.durable import DiskError, disk_errors, file_sha256, remove_f
 
 from .errors import ShardError
 from .index import Index, Keys, load_index, write_index
-from .manifest import MANIFEST, FieldInfo, FileName, Manifest, ShardInfo, SplitInfo, read_manifest, write_manifest
+from .manifest import (
+    MANIFEST,
+    FieldInfo,
+    FileName,
+    Manifest,
+    ShardInfo,
+    SplitInfo,
+    manifest_text,
+    read_manifest,
+    write_manifest,
+)
 
 WRITING = ".writing"
 """Folder of a writer's unfinished files."""
@@ -81,8 +91,11 @@ def load_keys(directory: Path, split: str, manifest: Manifest) -> list[str]:
 
 
 def split_keys(blob: bytes) -> list[str]:
-    """The keys in a blob of them."""
-    return blob.decode().split("\n")[:-1]
+    """The keys in a blob of them; a ShardError if they are not text."""
+    try:
+        return blob.decode().split("\n")[:-1]
+    except UnicodeDecodeError as error:
+        raise ShardError(f"the keys of the dataset are damaged at byte {error.start:,}: they are not UTF-8") from None
 
 
 def load_staged(directory: Path, folder: str) -> Staged:
@@ -109,6 +122,7 @@ def publish(directory: Path, folder: Path, staged: Sequence[Staged], *, metadata
     journal = _plan(directory, folder, before, staged, metadata)
     if journal.manifest == before:
         return journal.manifest
+    manifest_text(journal.manifest)  # if nobody could read it, nothing is moved
     write_durably(folder / JOURNAL, journal.model_dump_json().encode())
     finish(directory, folder, journal)
     with contextlib.suppress(DiskError):  # the dataset is whole, and they are in nobody's way
@@ -156,11 +170,18 @@ def read_journal(folder: Path) -> Journal | None:
 
 def remove_folder(folder: Path) -> None:
     """Delete a folder of files: the manifest first, which stands for the others; last the journal, which names them."""
+    refuse_link(folder)
     with disk_errors(folder):
         for path in sorted(folder.iterdir(), key=lambda path: (path.name == JOURNAL, path.name != MANIFEST)):
             path.unlink()
         folder.rmdir()
         sync_directory(folder.parent)
+
+
+def refuse_link(folder: Path) -> None:
+    """A ShardError if a folder whose files are going to be deleted may be anywhere else."""
+    if folder.is_symlink():
+        raise ShardError(f"{folder} is a symbolic link, which no writer made; delete it")
 
 
 def remove_index_files(directory: Path, *named: Manifest) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from .disk import read_bounded
 from .errors import ShardError
 from .listing import Listing, SplitName
-from .patterns import expand
+from .patterns import MAX_NAMES, expand
 from .scan import Scanned
 from .webdataset import webdataset_name
 
@@ -28,8 +28,12 @@ def quix_listing(directory: Path) -> Listing | None:
     folds = {name: value for name, value in config.items() if isinstance(value, str) and value.endswith(".tar")}
     if not folds:
         return None
-    splits = {name: tuple(_shard(path, each) for each in expand(pattern)) for name, pattern in folds.items()}
-    fields = [str(each).removeprefix(".") for each in config["extensions"]]
+    splits: dict[str, tuple[str, ...]] = {}
+    for name, pattern in folds.items():
+        splits[name] = tuple(_shard(path, each) for each in expand(pattern))
+        if sum(map(len, splits.values())) > MAX_NAMES:
+            raise ShardError(f"it names more than {MAX_NAMES:,} tar files", shard=path.name)
+    fields = [field for each in config["extensions"] if (field := str(each).removeprefix("."))]
     metadata = config.get("metadata")
     return Listing("quix", directory, splits, _namer(fields), metadata if isinstance(metadata, dict) else {})
 

@@ -54,7 +54,8 @@ def rebuild(path: Path | str, *, accept_changes: bool = False, progress: Progres
     """
     directory = Path(path)
     if not directory.is_dir():
-        raise ShardError(f"{directory} is not a directory" if directory.exists() else f"{directory} does not exist")
+        what = "is not a directory" if directory.exists() else "does not exist"
+        raise ShardError(f"{directory} {what}; an index is made in the directory of the shards")
     try:
         lock = RunLock.take(directory)
     except RunIsBusy:

@@ -9,6 +9,8 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
+from labwright.args.wording import one_line
+
 from .disk import open_file, reading
 from .errors import ShardError
 from .index import index_dtype
@@ -82,7 +84,8 @@ def scan(
             progress(num_bytes)
     keys = found.keys
     if found.recurring:
-        prefixes = [name.removesuffix(".tar") for name, _, count, _ in shards for _ in range(count)]
+        prefixes = [one_line(shard.name.removesuffix(".tar"), len(shard.name)) for shard in shards]
+        prefixes = np.repeat(np.asarray(prefixes, object), [shard.num_samples for shard in shards])
         keys = [f"{prefix}/{key}" for prefix, key in zip(prefixes, keys, strict=True)]
     return Scanned(found.records(shards), keys, tuple(found.fields), shards, found.ignored, found.recurring)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from .errors import ShardError
 from .index import index_dtype, key_blob
-from .manifest import ShardInfo
+from .manifest import MAX_SHARDS, ShardInfo
 from .publish import StagedSplit, shard_name
 from .shard_file import ShardFile
 from .tar import BLOCK, END, header
@@ -99,6 +99,8 @@ class SplitWriter:
 
     def _next_shard(self) -> ShardFile:
         self._end_shard()
+        if len(self._shards) == MAX_SHARDS:
+            raise ShardError(f"split {self._name!r} has {MAX_SHARDS:,} shards; allow more bytes or samples in each")
         self._shard = ShardFile(self._folder / shard_name(self._name, len(self._shards)))
         return self._shard
 

@@ -22,7 +22,8 @@ def webdataset_listing(path: Path) -> Listing | None:
     """The tar files at `path` and the splits that their names tell; None: there are none."""
     if path.is_dir():
         names = _tars_in(path)
-        return Listing("webdataset", path, group_by_split(names), webdataset_name) if names else None
+        own = {each.name.split(".")[0] for each in path.glob("*.index.npy")}
+        return Listing("webdataset", path, group_by_split(names, own), webdataset_name) if names else None
     if path.is_file():
         return Listing("webdataset", path.parent, group_by_split([path.name]), webdataset_name)
     files = [Path(name) for name in _matching(str(path))]

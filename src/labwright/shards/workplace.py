@@ -12,7 +12,7 @@ from labwright.runs.lock import RunIsBusy, RunLock
 
 from .errors import ShardError
 from .manifest import MANIFEST, Manifest
-from .publish import JOURNAL, PARTS, WRITING, find_manifest, load_keys, remove_folder, take_back
+from .publish import JOURNAL, PARTS, WRITING, find_manifest, load_keys, refuse_link, remove_folder, take_back
 
 
 @dataclass
@@ -60,10 +60,11 @@ def open_workplace(directory: Path, part: int | None, *, append: bool) -> Workpl
         ShardError: a dataset is there and shall not be added to, something else is, or another process writes there.
         DiskError: the directory cannot be written.
     """
-    if os.path.lexists(directory) and not directory.is_dir():
-        raise ShardError(f"{directory} is a file; a dataset is a directory")
     locked = directory if part is None else part_folder(directory, part)
-    made = [path for path in (locked, *locked.parents) if not path.exists()]
+    with disk_errors(directory):
+        if os.path.lexists(directory) and not directory.is_dir():
+            raise ShardError(f"{directory} is a file; a dataset is a directory")
+        made = [path for path in (locked, *locked.parents) if not path.exists()]
     with contextlib.ExitStack() as undo:
         undo.callback(_remove_empty, made)
         make_directory(locked)
@@ -105,6 +106,8 @@ def _cleared(directory: Path) -> Path:
 
 
 def _cleared_part(directory: Path, folder: Path) -> Path:
+    for each in (folder.parent, folder):
+        refuse_link(each)
     if (directory / PARTS / JOURNAL).exists():
         raise ShardError(f"the parts of {directory} are being merged; merge_parts finishes that")
     if (folder / MANIFEST).exists():

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from labwright.args.wording import listed
 
 from .codecs import Codec, codec, codec_name
+from .codecs.base import checked_codec
 from .errors import ShardError
 from .manifest import FieldInfo, Manifest
 from .names import MAX_FIELDS, check_field
@@ -75,7 +76,7 @@ def _chosen(names: Mapping[str, str], own: Mapping[str, Codec | str]) -> Fields:
 def plain_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """What JSON keeps of it; a ShardError if it cannot."""
     try:
-        text = json.dumps(dict(metadata), allow_nan=False, ensure_ascii=False).encode()
+        text = json.dumps(dict(metadata), allow_nan=False, ensure_ascii=False, indent=1).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise ShardError(f"metadata is no JSON: {error}") from None
     if len(text) > _MAX_METADATA_BYTES:
@@ -84,6 +85,6 @@ def plain_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _own_name(field: str, chosen: Codec) -> str:
-    if not isinstance(chosen, Codec) or not chosen.names:
-        raise ShardError(f"the codec of {field!r} is an instance of a subclass of Codec with `names`, not {chosen!r}")
+    if not checked_codec(chosen, field).names:
+        raise ShardError(f"the codec of {field!r} needs `names`, of which the dataset stores the first")
     return chosen.names[0]

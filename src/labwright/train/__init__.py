@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from .early_stopping import BestTracker as BestTracker
     from .early_stopping import EarlyStopping as EarlyStopping
     from .ema import EMA as EMA
+    from .fetch import stack as stack
     from .frozen import frozen as frozen
     from .loaders import Loader as Loader
     from .loaders import build_loader as build_loader
-    from .loaders import stack as stack
     from .loop import TrainLoop as TrainLoop
     from .loop import state_of as state_of
     from .losses import stock_loss as stock_loss
@@ -83,7 +83,7 @@ else:
             "rng_state": ".seeding",
             "seed_everything": ".seeding",
             "set_rng_state": ".seeding",
-            "stack": ".loaders",
+            "stack": ".fetch",
             "state_of": ".loop",
             "stock_loss": ".losses",
             "to_device": ".batch",

@@ -13,11 +13,14 @@ class LoaderState(TypedDict):
     samples_consumed: int
     """Of the epoch, over all ranks."""
     seed: int
+    shuffle: bool
     dataset: str
     """Its fingerprint; of one that says none, how many samples it has."""
 
 
-def batches_done(state: Mapping[str, Any], *, seed: int, dataset: str, batch_size: int, num_samples: int) -> int:
+def batches_done(
+    state: Mapping[str, Any], *, seed: int, shuffle: bool, dataset: str, batch_size: int, num_samples: int
+) -> int:
     """How many batches to leave out; a UserError if `state` is not one of a loader such as this."""
     epoch, consumed, seed_of_state = (_count(state, name) for name in ("epoch", "samples_consumed", "seed"))
     if state.get("dataset") != dataset:
@@ -25,6 +28,9 @@ def batches_done(state: Mapping[str, Any], *, seed: int, dataset: str, batch_siz
             f"the state is one of another dataset ({_short(state.get('dataset'))}; this one is {_short(dataset)}): "
             "its position means nothing here"
         )
+    if state.get("shuffle") is not shuffle:
+        order = f"the state is one of an order with shuffle={state.get('shuffle')}, not {shuffle}"
+        raise UserError(f"{order}; give that to build_loader")
     if seed_of_state != seed:
         raise UserError(
             f"the state is one of an order with seed={seed_of_state}, not {seed}; give that to build_loader"

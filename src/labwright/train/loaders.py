@@ -1,29 +1,23 @@
 """Batches of a dataset, in an order that follows from seed and epoch alone."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from time import perf_counter
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from torch import Tensor
-from torch.utils.data import default_collate, get_worker_info
 
 from labwright.args.errors import UserError
-from labwright.args.wording import listed
 
 from .batch import Batch, PlacedBatch
 from .blocks import batches_in_block, cut, keep_freed_memory
 from .distributed.share import Share
+from .fetch import Collate, Fetch, unchanged
 from .loader_state import LoaderState, batches_done
 from .look_ahead import copied_ahead, made_ahead, pinned
 from .order import Order, Task
-from .seeding import isolated_rng, seed_cpu
-from .seeds import numbered_seed
 from .workers import Workers, one_thread, usual_num_workers
 
-Collate = Callable[[list[Any]], Any]
 _NUM_TRIED, _LONG_SECONDS = 3, 0.01
 """Where so many batches took longer than that each, processes that fetch them are worth their start."""
 
@@ -62,7 +56,7 @@ def build_loader(
     """
     title = f"dataset {source!r}" if source else f"the {type(dataset).__name__}"
     order = Order(_checked_length(dataset, batch_size, title), batch_size, shuffle, seed, dataset)
-    fetch = _Fetch(dataset, collate, source, title)
+    fetch = Fetch(dataset, collate, source, title)
     return Loader(fetch, order, num_workers=num_workers, pin_memory=pin_memory, device=device)
 
 
@@ -71,7 +65,7 @@ class Loader:
 
     def __init__(
         self,
-        fetch: "_Fetch",
+        fetch: Fetch,
         order: Order,
         *,
         num_workers: int | Literal["auto"],
@@ -103,7 +97,7 @@ class Loader:
 
     @property
     def epoch(self) -> int:
-        """The one whose order is in force, counted from 1."""
+        """The one whose order is in force: 1, or what `set_epoch` was given, which may count from 0 as well."""
         return self._order.epoch
 
     def set_epoch(self, epoch: int) -> None:
@@ -118,7 +112,10 @@ class Loader:
         """
         consumed = min(self._num_given * self.batch_size, self.num_samples)
         dataset = self._fetch.fingerprint
-        return LoaderState(epoch=self.epoch, samples_consumed=consumed, seed=self._order.seed, dataset=dataset)
+        order = self._order
+        return LoaderState(
+            epoch=order.epoch, samples_consumed=consumed, seed=order.seed, shuffle=order.shuffle, dataset=dataset
+        )
 
     def load_state_dict(self, state: LoaderState) -> None:
         """Take up the epoch where `state_dict` found it; a UserError if it was one of another dataset or seed.
@@ -129,6 +126,7 @@ class Loader:
         num_batches = batches_done(
             state,
             seed=order.seed,
+            shuffle=order.shuffle,
             dataset=self._fetch.fingerprint,
             batch_size=self.batch_size,
             num_samples=self.num_samples,
@@ -177,7 +175,7 @@ class Loader:
             batches = self._tried(tasks)
         else:
             batches = self._by_workers(tasks) if self._num_workers else self._here(tasks)
-        finish = self._fetch.finish if self._fetch.finishes_on_device else _unchanged
+        finish = self._fetch.finish if self._fetch.finishes_on_device else unchanged
         return map(finish, batches) if self._device is None else copied_ahead(batches, self._device, finish)
 
     def _blocks(self, first_batch: int) -> Iterator[Batch]:
@@ -245,129 +243,6 @@ class Loader:
     @property
     def num_samples(self) -> int:
         return self._order.num_samples
-
-
-class _Fetch:
-    """Makes the batch that a task asks for, wherever that is done."""
-
-    def __init__(self, dataset: Any, collate: Collate | None, source: str, title: str) -> None:
-        self.dataset = dataset
-        self.title = title
-        self._collate = collate
-        self._source = source
-        self._fetch_at_once = getattr(dataset, "__getitems__", None)
-        if collate is not None and hasattr(dataset, "__getitem__"):
-            self._fetch_at_once = None  # a collate function is made for samples
-        self._dataset_draws = getattr(dataset, "draws_random_numbers", True)
-        self.takes_tensors: bool = (
-            getattr(dataset, "takes_tensors", False)
-            and self._fetch_at_once is not None
-            and collate is None
-            and not self._dataset_draws
-        )
-        can_wait = hasattr(dataset, "gather") and hasattr(dataset, "finish")
-        self.finishes_on_device: bool = can_wait and collate is None and getattr(dataset, "finishes_on_device", False)
-        if self.finishes_on_device:
-            self._fetch_at_once = dataset.gather
-        fingerprint = getattr(dataset, "fingerprint", None)
-        self.fingerprint: str = fingerprint if isinstance(fingerprint, str) else f"{len(dataset)} samples"
-        """What a state is recognized by."""
-        self._gather = dataset.gather if can_wait else self._fetch_at_once
-        self.finish: Callable[[Batch], Batch] = dataset.finish if can_wait else _unchanged
-        """What is left to do with what `gather` gives, on the device or here."""
-        device = getattr(dataset, "device", None) if self.takes_tensors else None
-        self.lies_on: torch.device | None = None if device is None or device.type == "cpu" else device
-
-    def __call__(self, task: Task) -> Batch:
-        if not self._dataset_draws and self._collate is None:
-            return self._fetch(task)
-        if get_worker_info() is not None:
-            seed_cpu(task.batch_seed)  # a worker's generators serve nobody else
-            return self._fetch(task)
-        with isolated_rng(task.batch_seed):
-            return self._fetch(task)
-
-    def gather(self, index: Tensor) -> Batch:
-        """The samples at these positions of a dataset that `takes_tensors`, to be given to `finish`."""
-        assert self._gather is not None
-        try:
-            batch = self._gather(index)
-        except Exception as error:
-            self._add_note(error, index.tolist())
-            raise
-        return batch if "index" in batch and "source" in batch else self._labelled(batch, index)
-
-    def _fetch(self, task: Task) -> Batch:
-        try:
-            batch = self._batch(task)
-        except Exception as error:
-            self._add_note(error, task.positions)
-            raise
-        return self._labelled(batch, task.positions)
-
-    def _add_note(self, error: Exception, positions: list[int]) -> None:
-        error.add_note(f"in the batch of samples {listed(map(str, positions), 10)} of {self.title}")
-
-    def _labelled(self, batch: Batch, positions: "list[int] | Tensor") -> Batch:
-        """The batch with its `index` and `source`, where the dataset has not said them."""
-        if "index" not in batch:
-            index = positions if isinstance(positions, Tensor) else torch.from_numpy(np.array(positions, np.int64))
-            batch = {**batch, "index": index}
-        if "source" not in batch:
-            batch = {**batch, "source": [self._source] * len(positions)}
-        return batch
-
-    def _batch(self, task: Task) -> Batch:
-        fetched = self._samples(task) if self._fetch_at_once is None else self._fetch_at_once(task.positions)
-        if isinstance(fetched, list):
-            return _named(self._collate(fetched) if self._collate else stack(fetched))
-        if self._collate:
-            raise UserError(
-                f"{self.title} gives whole batches only, and collate is for samples: "
-                "give it __getitem__, or leave collate out for it"
-            )
-        return _named(fetched)
-
-    def _samples(self, task: Task) -> list[Any]:
-        if not self._dataset_draws:
-            return [self.dataset[position] for position in task.positions]
-        samples: list[Any] = []
-        for position in task.positions:
-            seed_cpu(numbered_seed(task.samples_seed, position))
-            samples.append(self.dataset[position])
-        if self._collate:
-            seed_cpu(task.batch_seed)
-        return samples
-
-
-def _unchanged(batch: Batch) -> Batch:
-    return batch
-
-
-def _named(batch: Any) -> Batch:
-    """A collated batch under its names: a dict as it is, a pair as `input` and `target`."""
-    if isinstance(batch, dict):
-        return batch
-    if isinstance(batch, tuple | list) and len(batch) == 2:
-        return {"input": batch[0], "target": batch[1]}
-    raise UserError(
-        f"a batch must be a dict with `input` and `target`, or a pair of them; the dataset and collate function give "
-        f"a {type(batch).__name__}"
-    )
-
-
-def stack(samples: list[Any]) -> Any:
-    """Samples as one value: dicts and tuples by member, numbers, arrays and tensors stacked, the rest as a list."""
-    first = samples[0]
-    if isinstance(first, Mapping):
-        return {key: stack([sample[key] for sample in samples]) for key in first}
-    if isinstance(first, tuple):
-        return tuple(stack(list(column)) for column in zip(*samples, strict=True))
-    if isinstance(first, Tensor | np.ndarray | np.generic):
-        return default_collate(samples)
-    if isinstance(first, int | float):
-        return torch.tensor(samples)  # Python floats become torch's default type; default_collate makes them float64
-    return samples
 
 
 def _checked_length(dataset: Any, batch_size: int, title: str) -> int:

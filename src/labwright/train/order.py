@@ -1,7 +1,7 @@
 """Which samples make up the batches of an epoch: a function of seed and epoch alone."""
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 import torch
@@ -45,8 +45,10 @@ class Order:
         self.epoch = 1
         self.share: Share | None = None
         """Of several ranks; None: every sample is this process' own."""
-        self._shuffle = shuffle
-        self._permuted: PermutedDataset | None = dataset if hasattr(dataset, "permutation") else None  # pyright: ignore[reportAttributeAccessIssue]
+        self.shuffle = shuffle
+        self._permuted: PermutedDataset | None = None
+        if callable(getattr(dataset, "permutation", None)):  # a table of that name is something else
+            self._permuted = cast(PermutedDataset, dataset)
 
     def tasks(self, first_batch: int) -> Iterator[Task]:
         """What to fetch for each batch of the epoch from `first_batch` on, counted from 0."""
@@ -59,9 +61,9 @@ class Order:
     def positions(self) -> "Tensor | Drawn":
         """All samples in the order of the epoch, to be cut into parts."""
         if self._permuted is not None:
-            draw = self._permuted.permutation(self.seed, self.epoch).positions if self._shuffle else np.arange
+            draw = self._permuted.permutation(self.seed, self.epoch).positions if self.shuffle else np.arange
             return Drawn(draw, self.num_samples)
-        if not self._shuffle:
+        if not self.shuffle:
             return torch.arange(self.num_samples)
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", self.epoch))
         return torch.randperm(self.num_samples, generator=generator)

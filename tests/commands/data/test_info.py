@@ -52,3 +52,8 @@ def test_every_verb_that_reads_takes_a_dataset_of_quix(command_line: CommandLine
     assert command_line("data", "ls", "old", "--limit=2").out.split() == ["000", "001"]
     assert command_line("data", "cat", "old", "003.cls", "003.pkl", "--decode").out == "3\n10 bytes without a codec\n"
     assert command_line("data", "verify", "old").code == 0
+
+
+def test_of_one_shard_nothing_is_said_to_be_missing_that_lies_beside_it(command_line: CommandLine, pets: Path) -> None:
+    ended = command_line("data", "info", str(pets / "train-000000.tar"))
+    assert (ended.code, ended.err) == (0, "") and "WebDataset shards, 3 samples in 1 shard" in ended.out

@@ -96,6 +96,10 @@ def test_a_csv_file_says_what_is_left_out(command_line: CommandLine, pets: Path)
         (["pets", "pets"], "pets lies in pets, which is read"),
         (["pets/cat/p0_00.png", "out"], "pets/cat/p0_00.png is no .csv file"),
         (["pets", "out", "--format=cvs"], "argument --format: invalid choice: 'cvs'"),
+        (
+            ["pets", "out", "--fields=jpg"],
+            "the field 'jpg' needs the column \"jpg\", which a folder of classes does not",
+        ),
         (["pets", "out", "--fields=png=picture"], "the field 'png' needs the column \"picture\""),
         (["pets", "out", "--fields=png=image,png=class"], "--fields=png=image,png=class: png is there twice"),
         (["pets", "out", "--fields=,"], "--fields=,: write NAME=VALUE"),

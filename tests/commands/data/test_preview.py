@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from labwright.commands.data.choice import Choice
 from labwright.commands.data.contact_sheet import draw_contact_sheet
 from labwright.commands.data.tiles import tile_of
 from labwright.runs.plots.looks import class_look
+from labwright.shards import open_dataset
 
 from ...conftest import Ended
 
@@ -91,6 +93,16 @@ def test_a_damaged_sample_has_a_tile_that_says_so_and_the_others_theirs(
     assert [sample["problem"] for sample in said["samples"]] == [None, problem, None, None, None]
 
 
+def test_a_tile_says_what_is_wrong_and_no_more_for_its_key_stands_below(
+    pets: Path, damage: Callable[[str], None]
+) -> None:
+    damage("train/001.png")
+    dataset = open_dataset(pets)
+    tile = Choice(dataset, dataset.split("train"), field=None, mask=None, label=None).tile(1, 100)
+    assert (tile.text, tile.note) == ("its checksum is not that of the index: it is damaged", "train/001")
+    assert tile.problem == f"'train/001.png' in pets/train-000000.tar: {tile.text}"
+
+
 @pytest.mark.slow
 def test_a_field_that_is_no_mask_is_not_drawn_as_one(command_line: CommandLine, pets: Path) -> None:
     ended = command_line("data", "preview", str(pets), "--mask=json", "--num_samples=1")
@@ -103,6 +115,7 @@ def test_a_field_that_is_no_mask_is_not_drawn_as_one(command_line: CommandLine, 
     [
         ("--field=pgn", '--field: "pgn" is not one of png, cls, seg8, json, left.npy; did you mean png?'),
         ("--mask=jpg", '--mask: "jpg" is not one of png, cls, seg8, json, left.npy'),
+        ("--mask=png", "--mask=png: that is what is shown; name a field with the classes of its pixels"),
         ("--num_samples=0", "--num_samples: 0 is not from 1 to 400"),
         ("--columns=0", "--columns: 0 is not from 1 to 400"),
         ("--output=sheet.gif", "--output=sheet.gif: must be a .png file in a folder that is there"),

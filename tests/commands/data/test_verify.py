@@ -1,6 +1,7 @@
 """`data verify`: every byte is looked at, and each damage named."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +30,19 @@ def test_every_damaged_field_is_named(command_line: CommandLine, pets: Path, dam
     ]
 
 
+def test_a_shard_that_was_cut_short_is_one_line_and_a_script_gets_each_field_that_is_gone(
+    command_line: CommandLine, pets: Path
+) -> None:
+    os.truncate(pets / "train-000000.tar", 1500)
+    ended = command_line("data", "verify", str(pets))
+    line, summary = ended.out.splitlines()
+    assert line.startswith(f"{pets}/train-000000.tar: it was cut short: it has 1,500 bytes and should have ")
+    assert line.endswith("; 14 fields gone with its end") and summary == f"{pets}: damaged in 1 place"
+    *found, last = map(json.loads, command_line("data", "verify", str(pets), "--json").out.splitlines())
+    assert [each["is_detail"] for each in found] == [False] + [True] * 14
+    assert (ended.code, last["num_damages"]) == (1, 1)
+
+
 def test_a_script_gets_each_damage_as_a_line_then_the_whole(
     command_line: CommandLine, pets: Path, damage: Callable[[str], None]
 ) -> None:
@@ -54,7 +68,7 @@ def test_a_missing_shard_and_a_damaged_manifest_are_damages(command_line: Comman
     assert (ended.code, ended.out.splitlines()[0]) == (1, f"{pets}/train-000001.tar: it is missing (2 samples)")
     (pets / "dataset.json").write_text("{")
     ended = command_line("data", "verify", str(pets))
-    assert ended.code == 1 and ended.out.startswith(f"{pets}/dataset.json: ")
+    assert ended.code == 1 and ended.out.startswith(f"{pets}/dataset.json: it is damaged: ")
 
 
 def test_without_checksums_it_says_what_it_could_not_check(command_line: CommandLine, pets: Path) -> None:

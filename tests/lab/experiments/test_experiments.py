@@ -16,6 +16,7 @@ from labwright.datasets import CsvDataArgs
 from labwright.models import MLPArgs
 from labwright.optimizers import AdamArgs, OptimizerUnion
 from labwright.schedulers import ConstantArgs, SchedulerUnion
+from labwright.shards import ShardWriter
 
 QUICK = ("--epochs=1", "--limit_train_samples=100", "--use_cuda=false")
 
@@ -41,6 +42,26 @@ def idx_files() -> Callable[[Path], Path]:
         return folder
 
     return write
+
+
+@pytest.mark.parametrize(
+    ("experiment", "field", "said"),
+    [
+        ("digits", "seg8", "masks is a segmentation, and digits has no loss for one"),
+        ("mnist", "seg8", "mnist trains by cross-entropy of classes, and masks is a segmentation"),
+        ("mnist", "npy", "mnist trains by cross-entropy of classes, and masks is a regression"),
+        ("segmentation", "npy", "segmentation trains on masks of classes, and masks is a regression"),
+    ],
+)
+def test_shards_with_other_targets_are_refused_before_the_run(
+    command_line: Callable[..., Any], tmp_path: Path, experiment: str, field: str, said: str
+) -> None:
+    with ShardWriter(tmp_path / "masks", fields=["png", field], progress=False) as writer:
+        for number in range(10):
+            writer.write("train", str(number), {"png": np.full((4, 4), number, np.uint8), field: np.eye(4, dtype="u1")})
+    ended = command_line(f"--experiment_id={experiment}", "--dataset=shards", "--dataset.path=masks", *QUICK)
+    assert ended.code == 2 and said in ended.err
+    assert not (tmp_path / "results").exists()
 
 
 class TestMnist:

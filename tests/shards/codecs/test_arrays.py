@@ -55,6 +55,12 @@ def test_every_dtype_and_shape_comes_back(shape: tuple[int, ...], order: Literal
         assert_same(NpyCodec().decode(memoryview(NpyCodec().encode(array))), array)
 
 
+@pytest.mark.parametrize("name", ["\U00018d09", "\U0010ffff", "\u0378", "\x7f", "'\"\\\n"])
+def test_names_that_numpy_escapes_come_back(name: str) -> None:
+    array = np.zeros(2, [(name, "?")])
+    assert_same(NpyCodec().decode(NpyCodec().encode(array)), array)
+
+
 @pytest.mark.slow
 @given(ANY_ARRAY, st.booleans())
 def test_arrays_come_back_and_numpy_reads_them(array: np.ndarray, is_fortran: bool) -> None:
@@ -108,7 +114,7 @@ def test_a_view_with_steps_comes_back_row_by_row() -> None:
         (np.array([None]), "Python objects needs pickle"),
         (np.zeros(1, [("x", "O")]), "Python objects needs pickle"),
         (np.ma.masked_array([1], [True]), "without a mask"),
-        ("text", "npy takes an array without a mask, or a number, not str"),
+        ("text", "npy takes an array without a mask, or a number, not str; a file is given as a Path"),
         ([[1], [1, 2]], "no array can be made of it"),
         (torch.zeros(2, dtype=torch.bfloat16), "no array can be made of it"),
         (torch.zeros(2, requires_grad=True), "no array can be made of it"),

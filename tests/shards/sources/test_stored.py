@@ -81,7 +81,7 @@ def test_a_damaged_member_is_never_copied(dataset: Path, tmp_path: Path) -> None
     with open(dataset / "train-000000.tar", "r+b") as file:
         file.seek(int(record["fields"]["npy"]["offset"]) + 130)
         file.write(b"!")
-    with pytest.raises(ShardError, match=r"'train/000.npy' in train-000000.tar: its checksum is"):
+    with pytest.raises(ShardError, match=r"'train/000.npy' in .*/train-000000.tar: its checksum is"):
         pack(stored_source(open_dataset(dataset)), tmp_path / "copy", skip_unreadable=True)
     assert not (tmp_path / "copy").exists()
 

@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from labwright import Experiment
-from labwright.datasets import get_sample
+from labwright.args import UserError
+from labwright.datasets import Splits, get_sample
 from labwright.runs import RunDirectory
 from labwright.runs.plots import plot_overlay
 from labwright.session import Predictions
@@ -18,6 +19,12 @@ from .args import SegmentationArgs
 
 class Segmentation(Experiment[SegmentationArgs]):
     """Classifies each pixel by cross-entropy."""
+
+    def build_datasets(self) -> Splits:
+        splits = super().build_datasets()
+        if splits.task != "segmentation":
+            raise UserError(f"segmentation trains on masks of classes, and {splits.name} is a {splits.task}")
+        return splits
 
     def compute_loss(self, batch: Batch) -> Loss:
         logits = self.forward(batch)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labwright.args.errors import UserError
-from labwright.args.wording import shortened
 from labwright.runs.sizes import count_text
 
 from ..base import Project
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
     from .tiles import Tile
 
 _MOST_SAMPLES = 400
+_NUM_NAMED = 5
+"""Samples that cannot be shown: these on stderr, all of them on the sheet."""
 _FEW, _SIDE_OF_FEW, _SIDE_OF_MANY = 50, 800, 400
 """How many pixels along its longer side are kept of a picture, so that a sheet fits into memory."""
 
@@ -52,8 +53,10 @@ def run(given: Namespace, project: Project) -> int:
     tiles = [choice.tile(position, _SIDE_OF_FEW if len(positions) <= _FEW else _SIDE_OF_MANY) for position in positions]
     _draw(tiles, choice, given)
     problems = [tile.problem for tile in tiles if tile.problem]
-    for line in shortened(problems):
+    for line in problems[:_NUM_NAMED]:
         print(line, file=sys.stderr)
+    if len(problems) > _NUM_NAMED:
+        print(f"... and {len(problems) - _NUM_NAMED} more; data verify names all that is damaged", file=sys.stderr)
     if given.json:
         print_json(_document(tiles, choice, given))
     else:
@@ -114,8 +117,5 @@ def _document(tiles: "Sequence[Tile]", choice: Choice, given: Namespace) -> dict
         "mask": choice.mask,
         "label": choice.label,
         "seed": given.seed,
-        "samples": [
-            {"key": tile.note, "label": tile.label or None, "problem": tile.problem or None}
-            for tile in tiles
-        ],
+        "samples": [{"key": tile.note, "label": tile.label or None, "problem": tile.problem or None} for tile in tiles],
     }

@@ -16,8 +16,8 @@ _MAX_HEADER = 10_000
 """In bytes; what `np.load` accepts, too."""
 _TOKENS = re.compile(
     r"(?:[\[\](){}:, \n]|[0-9]++L?|True|False"
-    r"|'(?:[^'\\\n]|\\['\"\\nrt]|\\x[0-9a-f]{2}|\\u[0-9a-f]{4})*+'"
-    r'|"(?:[^"\\\n]|\\[\'"\\nrt]|\\x[0-9a-f]{2}|\\u[0-9a-f]{4})*+")*+'
+    r"|'(?:[^'\\\n]|\\['\"\\nrt]|\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|\\U00(?:0[0-9a-f]|10)[0-9a-f]{4})*+'"
+    r'|"(?:[^"\\\n]|\\[\'"\\nrt]|\\x[0-9a-f]{2}|\\u[0-9a-f]{4}|\\U00(?:0[0-9a-f]|10)[0-9a-f]{4})*+")*+'
 )
 """All that a header can be made of, never tried twice (`+`); Python 2 wrote an L behind long numbers."""
 _DTYPE = re.compile(r"[<>|=]?[biufcSUVmM][0-9]{1,9}(\[[0-9A-Za-z]{1,16}\])?|[|]?[?bO]")

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from labwright.args.wording import one_line
 from labwright.shards.errors import ShardError
 
 HEAD_BYTES = 64
@@ -73,9 +74,20 @@ class Codec(ABC):
         return value
 
 
+def checked_codec(given: object, field: str) -> Codec:
+    """What was given as the codec of `field`, if it is one; else a ShardError says what would be."""
+    if isinstance(given, Codec):
+        return given
+    what = one_line(repr(given))
+    if isinstance(given, type) and issubclass(given, Codec):
+        what = f"the class; give an instance: {given.__name__}()"
+    raise ShardError(f"the codec of {field!r} is a name or an instance of a subclass of Codec, not {what}")
+
+
 def refusal(codec: str, takes: str, value: object) -> CodecError:
     """For a value of a type that `codec` does not take."""
-    return CodecError(f"{codec} takes {takes}, not {type(value).__name__}")
+    advice = "; a file is given as a Path" if isinstance(value, str) else ""
+    return CodecError(f"{codec} takes {takes}, not {type(value).__name__}{advice}")
 
 
 def utf8(text: str) -> bytes:

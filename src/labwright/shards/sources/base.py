@@ -125,6 +125,9 @@ def fields_of_columns(given: Mapping[str, str], columns: Sequence[str], where: s
         if column not in columns:
             near = nearest(column, list(columns))
             hint = f"did you mean {near!r}?" if near else f"it has {', '.join(columns)}"
-            asked = f"the field {name!r} needs the column {quoted(column)}" if name != column else quoted(column)
-            raise ShardError(f"{asked}, which {where} does not have; {hint}")
+            if name == column and not near:
+                hint = f"it has {', '.join(columns)}: {name}={columns[0]}"
+            raise ShardError(
+                f"the field {name!r} needs the column {quoted(column)}, which {where} does not have; {hint}"
+            )
     return dict(given)
