@@ -12,7 +12,7 @@ from torch import Tensor
 from labwright.shards import Permutation, ShardDataset, ShardError
 
 from .grouped import take_groups
-from .splits import Batch, split_indices
+from .splits import Batch, drawn
 from .tensor import scaled
 
 if TYPE_CHECKING:
@@ -188,8 +188,7 @@ class ShardSamples:
             return self
         if self.groups is not None:
             return self.subset(take_groups(self.groups, num_samples, seed))
-        _, chosen = split_indices(self.labels(), [num_samples / len(self)], seed)
-        return self.subset(chosen)
+        return self.subset(drawn(self.labels(), num_samples / len(self), seed))
 
 
 def _digest(contents: Iterable[bytes]) -> int:

@@ -175,6 +175,11 @@ def split_indices(labels: "int | np.ndarray", fractions: Sequence[float], seed: 
     return [np.sort(order[rest]), *parts]
 
 
+def drawn(labels: "int | np.ndarray", share: float, seed: int) -> np.ndarray:
+    """Positions of a share of the samples, of each class in proportion, sorted."""
+    return split_indices(labels, [share], seed)[1]
+
+
 def _rank_in_class(classes: np.ndarray) -> np.ndarray:
     """For each position, how many of the same class stand before it."""
     by_class = np.argsort(classes, kind="stable")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .grouped import take_groups
-from .splits import Batch, Splits, fingerprint, hold_out, split_indices
+from .splits import Batch, Splits, drawn, fingerprint, hold_out
 
 if TYPE_CHECKING:
     from .splits import Indices
@@ -146,8 +146,7 @@ class InputDataset:
             return self
         if self.groups is not None:
             return self.subset(take_groups(self.groups, num_samples, seed))
-        _, chosen = split_indices(self._labels(), [num_samples / len(self)], seed)
-        return self.subset(chosen)
+        return self.subset(drawn(self._labels(), num_samples / len(self), seed))
 
     def _labels(self) -> int | np.ndarray:
         """What a split is stratified by, or just the number of samples."""

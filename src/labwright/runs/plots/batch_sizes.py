@@ -6,11 +6,11 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from labwright.runs.sizes import bytes_text
 
-from .looks import Look, class_look
+from .looks import Look, chosen_mark, class_look
 from .style import INK, MUTED, PAPER_LABEL, label_axes, picture, plain, shorten
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _panel(axes: "Axes", name: str, values: Mapping[int, float], looks: Mapping[
     axes.plot([*values], [*values.values()], color=class_look(0).color, linewidth=1.7, marker=".", zorder=2)
     for size, look in looks.values():
         if size in values:
-            axes.plot([size], [values[size]], zorder=4, **_marker(look))
+            axes.plot([size], [values[size]], zorder=4, **chosen_mark(look))
 
 
 def _draw_limit(axes: "Axes", limit: float) -> None:
@@ -101,18 +101,7 @@ def _label_sizes(axes: "Axes", sizes: Sequence[int]) -> None:
 def _legend_entry(name: str, size: int, look: Look) -> "Artist":
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], label=f"{shorten(name, 40)}: {size}", **_marker(look))
-
-
-def _marker(look: Look) -> dict[str, Any]:
-    return {
-        "color": look.color,
-        "linestyle": "none",
-        "marker": look.marker,
-        "markersize": 6.5,
-        "markeredgecolor": "white",
-        "markeredgewidth": 0.8,
-    }
+    return Line2D([], [], label=f"{shorten(name, 40)}: {size}", **chosen_mark(look))
 
 
 def _count(value: float, position: int | None) -> str:

@@ -6,9 +6,9 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .looks import Look, class_look
+from .looks import Look, chosen_mark, class_look
 from .style import label_axes, number, picture, plain, shorten
 
 if TYPE_CHECKING:
@@ -56,24 +56,13 @@ def plot_learning_rates(
         for rate, look in shown.values():
             height = _between(rates, smoothed, rate)
             axes.plot([rate, rate], [bottom, height], color=look.color, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
-            axes.plot([rate], [height], zorder=4, **_marker(look))
+            axes.plot([rate], [height], zorder=4, **chosen_mark(look))
 
 
 def _legend_entry(name: str, rate: float, look: Look) -> "Artist":
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], label=f"{shorten(name, 40)}: {number(float(f'{rate:.2g}'))}", **_marker(look))
-
-
-def _marker(look: Look) -> dict[str, Any]:
-    return {
-        "color": look.color,
-        "linestyle": "none",
-        "marker": look.marker,
-        "markersize": 6.5,
-        "markeredgecolor": "white",
-        "markeredgewidth": 0.8,
-    }
+    return Line2D([], [], label=f"{shorten(name, 40)}: {number(float(f'{rate:.2g}'))}", **chosen_mark(look))
 
 
 def _between(rates: Sequence[float], heights: Sequence[float], rate: float) -> float:

@@ -77,3 +77,15 @@ def line_style(look: Look, dense: bool) -> dict[str, Any]:
         "markeredgecolor": "white",
         "markeredgewidth": 0.6,
     }
+
+
+def chosen_mark(look: Look) -> dict[str, Any]:
+    """The one point of a curve that was chosen."""
+    return {
+        "color": look.color,
+        "linestyle": "none",
+        "marker": look.marker,
+        "markersize": 6.5,
+        "markeredgecolor": "white",
+        "markeredgewidth": 0.8,
+    }
