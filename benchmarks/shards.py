@@ -1,6 +1,7 @@
 """What reading and writing shards costs, beside other ways to keep samples: samples per second of CPU time.
 
-    python benchmarks/shards.py [--rounds=5] [--samples=20000] [--folder=DIR] [--keep] [--json=FILE]
+    python benchmarks/shards.py [--rounds=5] [--samples=20000] [--tables=b,a,raw,c,writing] [--folder=DIR] [--keep]
+                                [--json=FILE]
 
 Three sets are made first, in `--folder` (default: a temporary one): A, `--samples` JPEGs of 10 to 20 KB with a class;
 B, as many float32 arrays of 4 KB; C, a tenth as many JPEGs of 256 pixels with 16-bit masks. Each is kept as shards, and
@@ -129,6 +130,8 @@ class Set:
     def write_quix(self) -> tuple[list[Path], list[dict[str, int]]]:
         """Tar files as tarfile makes them, and where each member's header begins; the index as JSON beside them."""
         path, index = self.folder / "quix-000000.tar", []
+        if path.exists():
+            return [path], json.loads((self.folder / "quix.idx.json").read_text())[path.name]
         with tarfile.open(path, "w") as tar:
             for number in range(len(self.samples)):
                 places = {}
@@ -259,6 +262,12 @@ def read_pictures(a: Set) -> Table:
         for each in order.tolist():
             decode(encoded[each])
 
+    def decode_into_batches(order: np.ndarray) -> None:
+        for positions in batches(order, 64):
+            pixels = np.empty((len(positions), 224, 224, 3), np.uint8)
+            for row, each in enumerate(positions):
+                pixels[row] = decode(encoded[each])
+
     def files(order: np.ndarray) -> None:
         for _ in DataLoader(PictureFiles(paths, order), batch_size=64):
             pass
@@ -270,14 +279,16 @@ def read_pictures(a: Set) -> Table:
                 int(quix_member(path, index[each]["cls"]))
 
     rows: dict[str, Epoch] = {
-        "the decoder alone, from memory": decode_only,
+        "the decoder alone, into batches": decode_into_batches,
+        "the decoder alone, into the same memory again": decode_only,
         "labwright": through(ShardDataset(a.shards), 64),
+        "labwright, `num_threads=1`": through(ShardDataset(a.shards, num_threads=1), 64),
         'labwright, `verify="read"`': through(ShardDataset(a.shards, verify="read"), 64),
         "files, PIL, DataLoader": files,
         "quix's way": quix,
     }
     limits = (
-        Limit("labwright", "the decoder alone, from memory", 0.9),
+        Limit("labwright, `num_threads=1`", "the decoder alone, into batches", 0.9),
         Limit("labwright", "files, PIL, DataLoader", 2),
     )
     return Table("A decoded: JPEGs with a class, batches of 64", rows, limits)
@@ -285,8 +296,7 @@ def read_pictures(a: Set) -> Table:
 
 def read_raw(a: Set) -> Table:
     dataset = ShardDataset(a.shards, fields=["jpg"], raw=True)
-    path, index = a.folder / "quix-000000.tar", json.loads((a.folder / "quix.idx.json").read_text())
-    places = index[path.name]
+    (path,), places = a.write_quix()
 
     def quix(order: np.ndarray) -> None:
         for positions in batches(order, 256):
@@ -444,9 +454,10 @@ def main() -> int:
     folder = Path(given.folder or tempfile.mkdtemp(prefix="shards-"))
     try:
         a, b, c = make_sets(folder, given.samples)
-        sets = {read_arrays: b, read_pictures: a, read_raw: a, read_masks: c, write_pictures: a}
+        sets = {"b": (read_arrays, b), "a": (read_pictures, a), "raw": (read_raw, a)}
+        sets |= {"c": (read_masks, c), "writing": (write_pictures, a)}
         tables, failures, report = [], [], {}
-        for make, data in sets.items():
+        for make, data in [sets[name] for name in given.tables]:
             table = make(data)
             rates = measure(table, len(data.samples), given.rounds)
             tables.append(shown(table, rates))
@@ -501,6 +512,7 @@ def _given() -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=FULL)
     parser.add_argument("--folder", help="where to make the sets")
     parser.add_argument("--keep", action="store_true", help="leave the sets there")
+    parser.add_argument("--tables", type=lambda text: text.split(","), default=["b", "a", "raw", "c", "writing"])
     parser.add_argument("--json", type=Path, help="where to write every measurement")
     return parser.parse_args()
 
