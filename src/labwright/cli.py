@@ -167,7 +167,7 @@ def _completion(registry: Registry, machine: type[MachineConfig], words: list[st
     schemas = {"experiment": model, "machine": machine, "this run": RunOptions}
     flags, nothing = completion_parser(schemas, prog=prog), ArgumentParser(add_help=False)
     of_commands = {"completion": nothing, "new": nothing, **command_parsers(prog)}
-    parser = completion_parser(schemas, prog=prog)
+    parser = ArgumentParser(prog=prog, parents=[flags], add_help=False)
     add_ids(parser, {name: of_commands.get(name, flags) for name in COMMANDS}, list(registry))
     print(script(parser, shells[0]))
 
