@@ -17,6 +17,8 @@ KINDS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
     "sgd": (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
     "adam": (torch.optim.Adam, {"amsgrad": True}),
     "adam_fused": (torch.optim.Adam, {"fused": True}),
+    "adamw_fused": (torch.optim.AdamW, {"fused": True, "weight_decay": 0.1}),
+    "sgd_fused": (torch.optim.SGD, {"fused": True, "lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
     "adam_foreach": (torch.optim.Adam, {"foreach": True}),
     "adamw": (torch.optim.AdamW, {"weight_decay": 0.1}),
     "rmsprop": (torch.optim.RMSprop, {"momentum": 0.5, "centered": True}),

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 import torch
 from torch.optim import Optimizer
 
+from .direct import has_direct_step, step_directly
+
 OptimizerT = TypeVar("OptimizerT", bound=Optimizer)
 
 _MARKED = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
@@ -36,6 +38,7 @@ def _step_of(kind: type[Optimizer]) -> Callable[..., Any]:
     """Its step. What torch puts around it, for hooks and profilers, takes as long as a kernel: left out where there
     are none."""
     plain = torch.no_grad()(inspect.unwrap(kind.step))
+    is_direct = has_direct_step(kind)
     watched = kind.profile_hook_step(plain)
     try:
         from torch.optim.optimizer import (
@@ -55,7 +58,11 @@ def _step_of(kind: type[Optimizer]) -> Callable[..., Any]:
             or _global_optimizer_post_hooks
             or is_profiled()
         )
-        return watched(self, *args, **kwargs) if is_watched else plain(self, *args, **kwargs)
+        if is_watched:
+            return watched(self, *args, **kwargs)
+        if is_direct and not args and not kwargs and step_directly(self):
+            return None
+        return plain(self, *args, **kwargs)
 
     return step
 
