@@ -12,6 +12,7 @@ from labwright.metrics import (
     MeanAbsoluteError,
     MeanSquaredError,
     Metric,
+    MetricSet,
     Perplexity,
     WeightedMean,
     metrics_for,
@@ -34,6 +35,35 @@ def test_accuracy_counts_the_short_last_batch_by_its_size() -> None:
     """T: epoch metrics were unweighted means over batches."""
     logits, target = torch.eye(2)[torch.tensor([0, 0, 0, 0, 1])], torch.zeros(5, dtype=torch.int64)
     assert over_batches(Accuracy(), "logits", logits, target, batch_size=4) == 0.8
+
+
+@given(
+    st.lists(st.sampled_from([(4, 3), (4, 3), (4, 3), (1, 3), (7, 3), (4, 5), (2000, 3)]), min_size=1, max_size=12),
+    st.sampled_from(["own memory", "same memory", "two in turns for targets"]),
+    st.integers(-1, 11),
+)
+@settings(deadline=None, max_examples=60)
+def test_accuracy_is_the_same_however_batches_come(
+    shapes: list[tuple[int, int]], memory: str, saved_after: int
+) -> None:
+    """Small batches wait for each other: whatever they are kept in, and wherever the pass is interrupted."""
+    torch.manual_seed(0)
+    metric, num_right, num_targets = Accuracy(), 0, 0
+    outputs, classes = torch.empty(2000, 5), torch.empty(2, 2000, dtype=torch.int64)
+    for number, (num_samples, num_classes) in enumerate(shapes):
+        logits, target = torch.randn(num_samples, num_classes), torch.randint(num_classes, (num_samples,))
+        num_right += int((logits.argmax(1) == target).sum())
+        num_targets += num_samples
+        if memory == "same memory":
+            logits = outputs.view(-1)[: logits.numel()].view(logits.shape).copy_(logits)
+        if memory != "own memory":
+            target = classes[number % 2 if memory.startswith("two") else 0, :num_samples].copy_(target)
+        metric.update({"logits": logits}, {"target": target}, num_samples)
+        if number == saved_after:
+            state = MetricSet([metric]).state_dict()
+            metric = Accuracy()
+            MetricSet([metric]).load_state_dict(state)
+    assert metric.compute() == pytest.approx(num_right / num_targets, abs=1e-12)
 
 
 def test_accuracy_does_not_depend_on_the_weight_of_the_loss() -> None:

@@ -1,7 +1,7 @@
 """The metrics that classification and regression start with, and perplexity; they need no torchmetrics."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from .base import Metric, WeightedMean, at_least_single
 
 _COUNTED_AT_ONCE = 2**12  # targets
+_SMALL = 2**12  # logits of a batch
 _LARGEST_EXPONENT = 709  # of e, in double precision
 
 
@@ -33,17 +34,21 @@ class Accuracy(WeightedMean):
     def __init__(self, threshold: float | None = None) -> None:
         super().__init__("accuracy", higher_is_better=True)
         self._threshold = threshold
+        self._waiting: list[tuple[Tensor, Tensor]] = []
+        """Logits and targets of small batches, to be compared together."""
+        self._logits_before: Tensor | None = None
         self._are_right: list[Tensor] = []
         self._num_waiting = 0
 
     def update(self, outputs: Mapping[str, Tensor], batch: Mapping[str, Any], weight: float) -> None:
         logits, target = outputs["logits"], batch["target"]
-        predicted = self._predicted(logits)
-        if logits.ndim > 1 and logits.shape[-1] == 1 and logits.shape == target.shape:
-            target = target.squeeze(-1)
-        require_same_shape(self.name, predicted, target)
-        # Counted together, since counting takes as long as comparing.
-        self._are_right.append(predicted == target)
+        if logits.requires_grad:
+            logits = logits.detach()
+        if self._may_wait(logits, target):
+            self._waiting.append((logits, target.clone()))  # a loader may fill the same batch anew
+        else:
+            self._compare_waiting()
+            self._compare(logits, target)
         self._num_waiting += target.numel()
         if self._num_waiting >= _COUNTED_AT_ONCE:
             self._count()
@@ -52,7 +57,49 @@ class Accuracy(WeightedMean):
         self._count()
         return super().compute()
 
+    def state_dict(self) -> dict[str, Any]:
+        self._compare_waiting()
+        return {name: value for name, value in vars(self).items() if name not in ("_waiting", "_logits_before")}
+
+    def merge(self, others: Sequence[Any], fresh: Any) -> None:
+        for metric in (self, *others):
+            metric._compare_waiting()
+            metric._logits_before = None
+        super().merge(others, fresh)
+
+    def _may_wait(self, logits: Tensor, target: Tensor) -> bool:
+        """Whether this is another small batch like the one before it, with outputs in memory of their own.
+
+        A step may write its outputs to the same memory each time, as CUDA graphs do. Those of the batch before are
+        kept, lest their memory serve another batch for that reason alone.
+        """
+        before, self._logits_before = self._logits_before, logits
+        return (
+            before is not None
+            and logits.shape == before.shape
+            and logits.numel() <= _SMALL
+            and target.ndim == 1
+            and logits.shape[1:] != (1,)
+            and logits.shape[:-1] == target.shape
+            and logits.data_ptr() != before.data_ptr()
+        )
+
+    def _compare_waiting(self) -> None:
+        if self._waiting:
+            logits, targets = zip(*self._waiting, strict=True)
+            self._waiting = []
+            self._compare(torch.cat(logits), torch.cat(targets))
+
+    def _compare(self, logits: Tensor, target: Tensor) -> None:
+        predicted = self._predicted(logits)
+        if logits.ndim > 1 and logits.shape[-1] == 1 and logits.shape == target.shape:
+            target = target.squeeze(-1)
+        require_same_shape(self.name, predicted, target)
+        # Counted together, since counting takes as long as comparing.
+        self._are_right.append(predicted == target)
+
     def _count(self) -> None:
+        self._compare_waiting()
         if self._are_right:
             num_right = torch.cat([each.flatten() for each in self._are_right]).sum()
             # By targets rather than by the loss's weight: class weights in the loss do not change what accuracy is.
