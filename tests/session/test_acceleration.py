@@ -20,6 +20,7 @@ from labwright.session.acceleration import accelerate
 from labwright.train import Batch, Loss
 from labwright.train.arithmetic import is_flushing
 from labwright.train.cuda_graphs import GraphedForward
+from labwright.train.freed_memory import can_keep
 
 from ..conftest import RUN_PY, Ended
 from ..points import Points, PointsArgs
@@ -57,6 +58,7 @@ def test_run_says_what_was_chosen(make: Callable[..., Points]) -> None:
     found = chosen(make().run())
     assert found["channels_last"] is found["compile"] is found["cuda_graphs"] is False
     assert found["flush_denormals"] is True and found["matmul_precision"] == "highest"
+    assert found["keep_freed_memory"] is can_keep()
 
 
 def test_run_computes_as_the_args_say_and_the_process_as_before(make: Callable[..., Points]) -> None:
@@ -89,12 +91,37 @@ def test_run_that_fails_leaves_the_process_as_it_was(make: Callable[..., Points]
     assert not is_flushing() and torch.get_float32_matmul_precision() == "highest"
 
 
-@pytest.mark.parametrize("off", [{"flush_denormals": False}, {"matmul_precision": "high"}, {"cuda_graphs": "auto"}])
+OFF = [{"flush_denormals": False}, {"keep_freed_memory": False}, {"matmul_precision": "high"}, {"cuda_graphs": "auto"}]
+
+
+@pytest.mark.parametrize("off", OFF)
 def test_without_an_optimisation_the_weights_are_the_same_bits(
     make: Callable[..., Points], off: dict[str, Any]
 ) -> None:
     one, other = weights(make().run()), weights(make(**off).run())
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.skipif(not can_keep(), reason="memory is not glibc's")
+def test_freed_memory_is_kept_while_there_is_room_and_a_line_says_when_there_is_no_more(
+    make: Callable[..., Points], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Watched(Points):
+        kept: list[bool] = []
+
+        def on_epoch_end(self) -> None:
+            assert self.freed_memory is not None
+            self.kept.append(self.freed_memory.is_kept)
+
+    def num_lines(run: Any) -> int:
+        return (run.run_dir / "log.txt").read_text().count("memory has become short")
+
+    assert num_lines(make(Watched, epochs=1).run()) == 0 and Watched.kept == [True]
+    monkeypatch.setattr("labwright.train.freed_memory.free_memory", lambda: 0)
+    monkeypatch.setattr("labwright.train.freed_memory._SECONDS", 0.0)
+    experiment = make(Watched, epochs=2)
+    assert num_lines(experiment.run()) == 1
+    assert Watched.kept == [True, False, False] and experiment.freed_memory is None
 
 
 def test_stock_convolutions_are_channels_last_and_others_where_asked_for(tmp_path: Path) -> None:
@@ -138,7 +165,7 @@ def test_no_compiler_is_one_line(command_line: Callable[..., Ended], monkeypatch
 
 
 def test_experiment_without_torch_refuses_them(command_line: Callable[..., Ended]) -> None:
-    for flag in ("--compile", "--no-flush_denormals", "--matmul_precision=high"):
+    for flag in ("--compile", "--no-flush_denormals", "--no-keep_freed_memory", "--matmul_precision=high"):
         ended = command_line("--experiment_id=sklearn_baselines", flag)
         assert "does not use it; leave it out" in ended.error
 

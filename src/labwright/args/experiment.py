@@ -101,6 +101,11 @@ class ExperimentArgs(Args):
         description="Take numbers below 1.2e-38 for zero on the CPU, which is slow at them.",
         json_schema_extra=_SAFE,
     )
+    keep_freed_memory: bool = Field(
+        default=True,
+        description="Keep memory that tensors free on a CPU for the next step while there is plenty (glibc).",
+        json_schema_extra=_SAFE,
+    )
     compile: bool = Field(
         default=False,
         description="Compile model and loss (torch.compile): a slow start, then faster on most GPUs.",

@@ -1,13 +1,14 @@
 """What the args say of speed, carried out: layouts, compilation, CUDA graphs, arithmetic."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from labwright.args import ExperimentArgs, UserError
 from labwright.train.arithmetic import can_flush, flushed_denormals, matmul_precision
 from labwright.train.compiling import compile_in_place, compiled, is_of_compiler, reason, require_compiler
 from labwright.train.cuda_graphs import MOST_WEIGHTS, use_cuda_graphs
+from labwright.train.freed_memory import can_keep, kept_freed_memory
 from labwright.train.layouts import has_convolutions, prefers_channels_last, to_channels_last
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def accelerate(experiment: "Experiment[ExperimentArgs]") -> None:
     args, chosen = experiment.args, experiment.chosen
     chosen["matmul_precision"] = args.matmul_precision
     chosen["flush_denormals"] = args.flush_denormals and can_flush()
+    chosen["keep_freed_memory"] = _keeps_freed_memory(experiment)
     chosen["channels_last"] = _lay_out(experiment)
     chosen["compile"] = args.compile
     _compile(experiment)
@@ -41,13 +43,21 @@ def computing(experiment: "Experiment[ExperimentArgs]") -> Iterator[None]:
         UserError: torch.compile failed within.
     """
     args = experiment.args
-    with flushed_denormals(args.flush_denormals), matmul_precision(args.matmul_precision):
+    keeps = kept_freed_memory() if _keeps_freed_memory(experiment) else nullcontext()
+    with flushed_denormals(args.flush_denormals), matmul_precision(args.matmul_precision), keeps as freed_memory:
+        experiment.freed_memory = freed_memory
         try:
             yield
         except Exception as error:
             if args.compile and is_of_compiler(error):
                 raise UserError(f"--compile: torch.compile fails: {reason(error)}; leave --compile out") from error
             raise
+        finally:
+            experiment.freed_memory = None
+
+
+def _keeps_freed_memory(experiment: "Experiment[ExperimentArgs]") -> bool:
+    return experiment.args.keep_freed_memory and experiment.device.type == "cpu" and can_keep()
 
 
 def _lay_out(experiment: "Experiment[ExperimentArgs]") -> bool:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .early_stopping import EarlyStopping as EarlyStopping
     from .ema import EMA as EMA
     from .fetch import stack as stack
+    from .freed_memory import kept_freed_memory as kept_freed_memory
     from .frozen import frozen as frozen
     from .loaders import Loader as Loader
     from .loaders import build_loader as build_loader
@@ -55,6 +56,7 @@ else:
             "EMA": ".ema",
             "EarlyStopping": ".early_stopping",
             "Loader": ".loaders",
+            "kept_freed_memory": ".freed_memory",
             "Loss": ".batch",
             "NonFiniteLoss": ".nonfinite",
             "Placement": ".placement",

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from labwright.args.errors import UserError
-from labwright.runs.shards import Shards
+from labwright.runs.checkpoints.shards import Shards
 
 from .aliases import Place, restore_tensor, share_memory
 from .tensor_file import TensorFile, decode

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .batch import Batch, Loss
     from .ema import EMA
     from .fingerprints import Fingerprinter
+    from .freed_memory import FreedMemory
     from .position import Position
 
 
@@ -49,6 +50,8 @@ class TrainLoop(PassLoop):
     """When the schedulers step: after each epoch or after each optimizer step."""
     fingerprinter: "Fingerprinter | None" = None
     """Takes the fingerprint of each step, from the first one on."""
+    freed_memory: "FreedMemory | None" = None
+    """What is kept of it, on a CPU."""
     ema: "EMA | None" = None
     position: "Position"
     log_every_n_steps: int = 50
@@ -159,6 +162,8 @@ class TrainLoop(PassLoop):
 
     def between_batches(self) -> None:
         """Keep the state where that is due, and end here if a signal asked for it; where no step is half made."""
+        if self.freed_memory is not None and self.freed_memory.look():
+            self.recorder.terminal.warn("memory has become short: --no-keep_freed_memory is in force from now on")
         if not self._trains:
             self._num_evaluated += 1
             self._meet(is_at_end=False)

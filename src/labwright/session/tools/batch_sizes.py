@@ -19,9 +19,10 @@ import torch
 from labwright.args import ExperimentArgs, RunOptions, UserError
 from labwright.args.tools import BatchFindOptions
 from labwright.runs.sizes import bytes_text, count_text
+from labwright.train.system_memory import process_memory
 
 from ..prepare import prepare
-from .memory import Peak, fenced, is_refusal, memory_limit, process_memory
+from .memory import Peak, fenced, is_refusal, memory_limit
 from .steps import prepared, training_steps
 
 if TYPE_CHECKING:
@@ -117,7 +118,8 @@ def find_batch_size(
     with _quick_collections(), prepared(experiment) as (tried, name, *_):
         num_samples = len(tried.splits.train[name])
         limit = int(options.memory_limit) if options.memory_limit is not None else memory_limit(tried.device)
-        found = BatchSizes(experiment.args.experiment_id, limit, num_samples, process_memory(tried.device))
+        before = process_memory() if tried.device.type == "cpu" else None
+        found = BatchSizes(experiment.args.experiment_id, limit, num_samples, before)
         splits = tried.splits
         tried.build_datasets = lambda: splits  # the data is read once
         trial = _Trial(tried, name, limit, options.seconds)

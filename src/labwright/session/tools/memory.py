@@ -1,6 +1,5 @@
 """How much memory training takes, how much there is, and a fence that refuses more before the system kills."""
 
-import os
 import re
 import sys
 from collections.abc import Generator
@@ -11,12 +10,11 @@ import torch
 
 from labwright.args import UserError
 from labwright.train import peak_memory_bytes
+from labwright.train.system_memory import free_memory, kilobytes, process_memory
 
 _SHARE = 0.9
 """Of what is free: a run needs some for what it does besides training."""
-_STATUS, _MEMORY = Path("/proc/self/status"), Path("/proc/meminfo")
-_GROUPS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory"))
-_LIMITS = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
+_STATUS = Path("/proc/self/status")
 _REFUSALS = re.compile(
     r"can't allocate memory|not enough memory|out of memory|Cannot allocate memory"
     r"|could not (create|execute) a primitive\s*$",  # what oneDNN says where there is no room for its code
@@ -41,7 +39,7 @@ class Peak:
     def read(self) -> int | None:
         """In bytes; None where nobody counts it."""
         if self._device.type == "cpu" and _STATUS.is_file():
-            return _kilobytes(_STATUS, "VmHWM")
+            return kilobytes(_STATUS, "VmHWM")
         return peak_memory_bytes(self._device)
 
 
@@ -54,15 +52,10 @@ def memory_limit(device: torch.device) -> int:
     if device.type != "cpu":
         free, _ = torch.accelerator.get_memory_info()
         return int(_SHARE * (free + torch.accelerator.memory_reserved()))
-    free = _free()
+    free = free_memory()
     if free is None:
         raise UserError("this system does not say how much memory is free; give --memory_limit, such as 8GB")
-    return int(_SHARE * (free + (process_memory(device) or 0)))
-
-
-def process_memory(device: torch.device) -> int | None:
-    """What the process takes now, in bytes, where it computes on a CPU and Linux says so; else None."""
-    return _kilobytes(_STATUS, "VmRSS") if device.type == "cpu" and _STATUS.is_file() else None
+    return int(_SHARE * (free + (process_memory() or 0)))
 
 
 @contextmanager
@@ -82,8 +75,8 @@ def fenced(device: torch.device, limit: int) -> Generator[None]:
         import resource
 
         soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        room = max(0, limit - _kilobytes(_STATUS, "VmRSS"))
-        wanted = _kilobytes(_STATUS, "VmData") + room
+        room = max(0, limit - kilobytes(_STATUS, "VmRSS"))
+        wanted = kilobytes(_STATUS, "VmData") + room
         most = min([each for each in (soft, hard, wanted) if each != resource.RLIM_INFINITY])
         resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
         try:
@@ -99,23 +92,3 @@ def is_refusal(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and _REFUSALS.search(str(error)) is not None
-
-
-def _free() -> int | None:
-    """What a process may still take: of the machine, and of the container around it."""
-    found: list[int] = []
-    if _MEMORY.is_file():
-        found.append(_kilobytes(_MEMORY, "MemAvailable"))
-    elif "SC_AVPHYS_PAGES" in os.sysconf_names:
-        found.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    for folder in _GROUPS:
-        for most, used in _LIMITS:
-            with suppress(OSError, ValueError):  # "max" is no number
-                found.append(int((folder / most).read_text()) - int((folder / used).read_text()))
-    return min(found, default=None)
-
-
-def _kilobytes(path: Path, name: str) -> int:
-    """A line `name: 123 kB` of a file of the system, in bytes."""
-    match = re.search(rf"^{name}:\s+(\d+) kB$", path.read_text(), flags=re.MULTILINE)
-    return 0 if match is None else int(match[1]) * 1024

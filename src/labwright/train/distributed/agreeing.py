@@ -51,7 +51,7 @@ class AgreeingLoop(NestedLoop):
         ranks.wishes, ranks.heard = agreement.wishes, agreement.heard
 
     def stop(self, level: Level = "experiment") -> None:
-        if self.agreement is None:
+        if self.agreement is None or level not in DEPTH:  # which is refused there
             return super().stop(level)
         self.stop_wish = min(self.stop_wish, DEPTH[level])  # all end it together, where they meet next
 

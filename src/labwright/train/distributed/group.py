@@ -12,6 +12,10 @@ from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
+
+# Functions there have `group=group.WORLD`. DDP imports it, by torch._dynamo: the group of that moment would live on in
+# their defaults, and so would its threads, which may abort a process that exits.
+import torch.distributed.nn
 from torch import Tensor, nn
 from torch.distributed import PrefixStore, TCPStore  # pyright: ignore[reportPrivateImportUsage]
 

@@ -82,6 +82,11 @@ def launched_size() -> int:
     return _number("WORLD_SIZE", 1) if "RANK" in os.environ else 1
 
 
+def is_on_one_machine() -> bool:
+    """Whether torchrun started all processes of this job here."""
+    return _number("LOCAL_WORLD_SIZE", launched_size()) == launched_size()
+
+
 def num_restarts() -> int:
     """How often torchrun has started the job anew."""
     return _number("TORCHELASTIC_RESTART_COUNT", 0)

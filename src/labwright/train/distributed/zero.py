@@ -2,20 +2,27 @@
 
 import inspect
 import warnings
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.optim import Optimizer
 
 from labwright.args.errors import UserError
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit, about other optimizers there
+if TYPE_CHECKING:
     from torch.distributed.optim import ZeroRedundancyOptimizer
 
 
-def share_out(optimizer: Optimizer) -> ZeroRedundancyOptimizer:
+def zero_class() -> "type[ZeroRedundancyOptimizer]":
+    """Its class, imported by those alone who share out: that takes a second."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit, about other optimizers there
+        from torch.distributed.optim import ZeroRedundancyOptimizer
+    return ZeroRedundancyOptimizer
+
+
+def share_out(optimizer: Optimizer) -> "ZeroRedundancyOptimizer":
     """An optimizer that takes the same steps as `optimizer`, a fresh one; each rank steps a part of the parameters.
 
     Raises:
@@ -25,7 +32,7 @@ def share_out(optimizer: Optimizer) -> ZeroRedundancyOptimizer:
     accepted = inspect.signature(kind).parameters
     settings = {name: value for name, value in defaults.items() if name in accepted}
     try:
-        shared = ZeroRedundancyOptimizer(groups, kind, **settings)
+        shared = zero_class()(groups, kind, **settings)
     except TypeError as error:
         raise _cannot_share_out(kind, str(error)) from error
     differing = [name for name, value in defaults.items() if shared.optim.defaults.get(name) != value]
@@ -39,15 +46,16 @@ def optimizer_state(optimizer: Optimizer) -> dict[str, Any]:
 
     All ranks must call it.
     """
-    if not isinstance(optimizer, ZeroRedundancyOptimizer):
+    consolidate: Callable[[int], None] | None = getattr(optimizer, "consolidate_state_dict", None)
+    if consolidate is None:
         return optimizer.state_dict()
-    optimizer.consolidate_state_dict(to=0)
+    consolidate(0)
     return optimizer.state_dict() if torch.distributed.get_rank() == 0 else {}
 
 
 def load_optimizer_state(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
     """Continue from a whole state, each rank with its part of it."""
-    if isinstance(optimizer, ZeroRedundancyOptimizer):
+    if hasattr(optimizer, "consolidate_state_dict"):
         state = {**state, "state": dict(state["state"])}  # it forgets other ranks' part, in place
     optimizer.load_state_dict(dict(state))
 

@@ -1,0 +1,39 @@
+"""What Linux says of memory: that of the machine, of the container around the process, and of the process."""
+
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+
+_STATUS, _MEMORY = Path("/proc/self/status"), Path("/proc/meminfo")
+_GROUPS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory"))
+_LIMITS = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
+_CACHED = re.compile(r"^(?:total_)?inactive_file (\d+)$", flags=re.MULTILINE)
+"""Files that the system keeps for as long as nobody needs the memory."""
+
+
+def free_memory() -> int | None:
+    """What a process may still take, in bytes: of the machine, and of the container around it; None: nobody says."""
+    found: list[int] = []
+    if _MEMORY.is_file():
+        found.append(kilobytes(_MEMORY, "MemAvailable"))
+    elif "SC_AVPHYS_PAGES" in os.sysconf_names:
+        found.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for folder in _GROUPS:
+        for most, used in _LIMITS:
+            with suppress(OSError, ValueError):  # "max" is no number
+                limit, current = int((folder / most).read_text()), int((folder / used).read_text())
+                cached = _CACHED.findall((folder / "memory.stat").read_text())
+                found.append(limit - current + max(map(int, cached), default=0))
+    return min(found, default=None)
+
+
+def process_memory() -> int | None:
+    """What the process takes now, in bytes; None: nobody says."""
+    return kilobytes(_STATUS, "VmRSS") if _STATUS.is_file() else None
+
+
+def kilobytes(path: Path, name: str) -> int:
+    """A line `name: 123 kB` of a file of the system, in bytes; 0 if there is none."""
+    match = re.search(rf"^{name}:\s+(\d+) kB$", path.read_text(), flags=re.MULTILINE)
+    return 0 if match is None else int(match[1]) * 1024
