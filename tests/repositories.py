@@ -33,3 +33,9 @@ def new_repository(folder: Path, files: dict[str, str]) -> Path:
     git(folder, "add", ".")
     git(folder, "commit", "--message=first")
     return folder
+
+
+def snapshots_in(repository: Path) -> dict[str, str]:
+    """The commit of every run's code that a repository keeps, by its reference."""
+    lines = git(repository, "for-each-ref", "--format=%(refname) %(objectname)", "refs/labwright/").splitlines()
+    return dict(line.split(" ") for line in lines)

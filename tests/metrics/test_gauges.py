@@ -12,7 +12,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from labwright.metrics import GROUPS
 
@@ -87,30 +86,6 @@ def test_multiclass_metrics_agree_with_scikit_learn(measure: Measure, digits: Di
     assert values == pytest.approx(expected, rel=1e-6)
 
 
-def test_every_class_has_its_own_value(measure: Measure, digits: Digits) -> None:
-    logits, labels = digits
-    names = ["f1_per_class", "precision_per_class", "recall_per_class"]
-    values = measure({"multiclass_classification": names}, {"logits": logits}, labels, num_outputs=10)
-    predicted = logits.argmax(1)
-    for name, score in (("f1", sk.f1_score), ("precision", sk.precision_score), ("recall", sk.recall_score)):
-        expected = score(labels, predicted, average=None)
-        assert [values[f"{name}_{digit}"] for digit in range(10)] == pytest.approx(expected.tolist())
-
-
-def test_classes_neither_there_nor_predicted_do_not_count(measure: Measure) -> None:
-    """As in scikit-learn; an 11th class that no sample has would otherwise lower the mean of the other ten."""
-    labels, predicted = torch.tensor([0, 0, 1, 2]), torch.tensor([0, 1, 1, 0])
-    names = ["f1_macro", "precision_macro", "recall_macro", "balanced_accuracy", "f1_per_class"]
-    values = measure({"multiclass_classification": names}, {"logits": torch.eye(5)[predicted]}, labels, num_outputs=5)
-    assert values["f1_macro"] == pytest.approx(sk.f1_score(labels, predicted, average="macro"))
-    assert values["precision_macro"] == pytest.approx(
-        sk.precision_score(labels, predicted, average="macro", zero_division=0)
-    )
-    assert values["recall_macro"] == pytest.approx(sk.recall_score(labels, predicted, average="macro"))
-    assert values["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(labels, predicted))
-    assert values["f1_2"] == 0 and math.isnan(values["f1_3"])
-
-
 @pytest.mark.parametrize("sizes", [[7], [1000]])
 def test_multilabel_metrics_agree_with_scikit_learn(measure: Measure, digits: Digits, sizes: list[int]) -> None:
     logits = (digits[0][:, :4] + 12).contiguous()
@@ -159,124 +134,12 @@ def test_regression_metrics_agree_with_scikit_learn_and_scipy(measure: Measure, 
     )
 
 
-def test_small_targets_are_not_taken_for_constant_ones(measure: Measure) -> None:
-    """torchmetrics' R2Score is 1.0 for any prediction of targets whose squares sum up to less than 1e-4."""
-    target = torch.rand(20, 1) / 1000
-    prediction = torch.rand(20, 1) / 1000
-    r2 = measure({"regression": ["r2"]}, {"prediction": prediction}, target)["r2"]
-    assert r2 == pytest.approx(sk.r2_score(target, prediction), rel=1e-6) and r2 < 0.5
-
-
 def test_ranks_of_many_equal_targets_do_not_overflow(measure: Measure) -> None:
     """torchmetrics' SpearmanCorrCoef adds ranks in 32 bits."""
     target = torch.arange(200_000) % 3
     prediction = target + torch.rand(200_000)
     value = measure({"regression": ["spearman"]}, {"prediction": prediction}, target, sizes=[50_000])["spearman"]
     assert value == pytest.approx(scipy.stats.spearmanr(prediction, target)[0], rel=1e-9)
-
-
-@pytest.mark.parametrize("constant", [0.0, 0.1, 1e6 + 0.1])
-def test_correlation_with_a_constant_is_nan_without_a_warning(measure: Measure, constant: float) -> None:
-    target = torch.full((30, 1), constant)
-    names = ["r2", "pearson", "spearman", "mse"]
-    values = measure({"regression": names}, {"prediction": torch.rand(30, 1)}, target)
-    assert [name for name in names if math.isnan(values[name])] == ["r2", "pearson", "spearman"]
-
-
-def test_one_sample_has_an_error_but_no_correlation(measure: Measure) -> None:
-    values = measure(
-        {"regression": ["mae", "r2", "pearson", "spearman"]}, {"prediction": torch.ones(1, 1)}, torch.zeros(1)
-    )
-    assert values.pop("mae") == 1.0 and all(map(math.isnan, values.values()))
-
-
-@pytest.mark.parametrize("sizes", [[3], [50]])
-def test_dice_and_iou_are_those_of_all_pixels_of_the_split(measure: Measure, sizes: list[int]) -> None:
-    logits, target = torch.randn(50, 4, 9, 7), torch.randint(0, 3, (50, 9, 7))
-    predicted = logits.argmax(1)
-    dice, iou = [], []
-    for each in range(4):
-        both = ((predicted == each) & (target == each)).sum().item()
-        either = ((predicted == each) | (target == each)).sum().item()
-        iou.append(both / either)
-        dice.append(2 * both / (both + either))
-    values = measure(
-        {"segmentation": list(GROUPS["segmentation"])}, {"logits": logits}, target, sizes=sizes, num_outputs=4
-    )
-    assert values == pytest.approx(
-        {
-            "dice": np.mean(dice),
-            "dice_foreground": np.mean(dice[1:]),
-            "iou": np.mean(iou),
-            "iou_foreground": np.mean(iou[1:]),
-            "pixel_accuracy": (predicted == target).double().mean().item(),
-            **{f"dice_{each}": dice[each] for each in range(4)},
-            **{f"iou_{each}": iou[each] for each in range(4)},
-        }
-    )
-
-
-@pytest.mark.parametrize("channel", [True, False])
-def test_one_output_is_the_foreground(measure: Measure, channel: bool) -> None:
-    mask, logits = torch.rand(20, 1, 9, 7) < 0.3, torch.randn(20, 1, 9, 7)
-    names = ["dice", "dice_foreground", "iou", "iou_foreground", "pixel_accuracy"]
-    called = logits.sigmoid() > 0.7
-    outputs = {"logits": logits if channel else logits[:, 0]}
-    values = measure({"segmentation": names}, outputs, mask[:, 0].float(), threshold=0.7)
-    iou = ((called & mask).sum() / (called | mask).sum()).item()
-    assert values["iou"] == values["iou_foreground"] == pytest.approx(iou)
-    assert values["dice"] == values["dice_foreground"] == pytest.approx(2 * iou / (1 + iou))
-    assert values["pixel_accuracy"] == pytest.approx((called == mask).double().mean().item())
-
-
-@pytest.mark.parametrize("data_range", [None, 2.0])
-@pytest.mark.parametrize("sizes", [[3], [40]])
-def test_reconstruction_metrics_are_their_formulas(
-    measure: Measure, digits_images: Tensor, sizes: list[int], data_range: float | None
-) -> None:
-    clean = digits_images
-    noisy = clean + 0.1 * torch.randn_like(clean)
-    names = ["nmse", "psnr", "ssim"]
-    outputs = {"reconstruction": noisy}
-    values = measure({"image_reconstruction": names}, outputs, clean, sizes=sizes, data_range=data_range)
-    spread = data_range or (clean.max() - clean.min()).item()
-    mse = sk.mean_squared_error(clean.flatten(), noisy.flatten())
-    ssim = structural_similarity_index_measure(noisy.double(), clean.double(), data_range=spread)
-    assert isinstance(ssim, Tensor)
-    nmse = ((clean - noisy).square().sum() / clean.square().sum()).item()
-    assert values == pytest.approx(
-        {"nmse": nmse, "psnr": 10 * math.log10(spread**2 / mse), "ssim": ssim.item()}, rel=1e-6
-    )
-
-
-@pytest.fixture(scope="session")
-def digits_images() -> Tensor:
-    """[40, 1, 8, 8] of 0 to 1; the brightest pixel is not in every batch."""
-    from sklearn.datasets import load_digits
-
-    images = torch.tensor(load_digits(return_X_y=True)[0][:40], dtype=torch.float32).reshape(40, 1, 8, 8) / 20
-    images[17, 0, 3, 3] = 1.0
-    return images
-
-
-def test_images_without_channels_or_of_several_sizes_are_measured_too(measure: Measure) -> None:
-    small, large = torch.rand(3, 8, 9), torch.rand(3, 1, 12, 10)
-    values = {
-        name: measure({"image_reconstruction": ["ssim", "nmse"]}, {"reconstruction": x}, x.clone())
-        for name, x in (("small", small), ("large", large))
-    }
-    assert values["small"] == values["large"] == pytest.approx({"ssim": 1.0, "nmse": 0.0})
-
-
-def test_perfect_reconstruction_has_infinite_psnr(measure: Measure) -> None:
-    image = torch.rand(2, 1, 8, 8)
-    assert measure({"image_reconstruction": ["psnr"]}, {"reconstruction": image}, image)["psnr"] == math.inf
-
-
-def test_images_too_small_for_ssim_are_refused_in_the_first_batch(measure: Measure) -> None:
-    image = torch.rand(2, 1, 5, 8)
-    with pytest.raises(ValueError, match=r"ssim is for images of 6x6 pixels or more, .*; these are \[2, 1, 5, 8\]"):
-        measure({"image_reconstruction": ["ssim"]}, {"reconstruction": image}, image)
 
 
 @pytest.fixture(scope="session")
@@ -372,20 +235,3 @@ def test_auc_agrees_with_scikit_learn_on_ties(measure: Measure, samples: list[tu
     if labels.unique().numel() == 2:
         assert values["roc_auc"] == pytest.approx(sk.roc_auc_score(labels, logits), rel=1e-6)
         assert values["pr_auc"] == pytest.approx(sk.average_precision_score(labels, logits), rel=1e-6)
-
-
-@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=12))
-@settings(deadline=None)
-def test_counts_agree_with_scikit_learn_where_they_are_few(measure: Measure, samples: list[tuple[bool, bool]]) -> None:
-    called, labels = (torch.tensor(values) for values in zip(*samples, strict=True))
-    names = ["precision", "recall", "f1", "f1_macro", "f1_micro", "accuracy"]
-    values = measure({"binary_classification": names}, {"logits": called.float() - 0.5}, labels, sizes=[5])
-    expected = {
-        "precision": sk.precision_score(labels, called, zero_division=0),
-        "recall": sk.recall_score(labels, called, zero_division=0),
-        "f1": sk.f1_score(labels, called, zero_division=0),
-        "f1_macro": sk.f1_score(labels, called, average="macro", zero_division=0),
-        "f1_micro": sk.f1_score(labels, called, average="micro", zero_division=0),
-        "accuracy": sk.accuracy_score(labels, called),
-    }
-    assert values == pytest.approx(expected)

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from labwright.runs import RunDirectory
-from labwright.runs.code.snapshot import Snapshot, list_snapshots, take_snapshot
+from labwright.runs.code.snapshot import Snapshot, take_snapshot
 from labwright.runs.differences import Differences, diff_from_now, diff_runs
 from labwright.runs.provenance import host, versions
 
-from ..repositories import forget_settings, git, new_repository
+from ..repositories import forget_settings, git, new_repository, snapshots_in
 from ..written_runs import SGD, write_run
 
 COMMIT, OTHER_COMMIT = "a" * 40, "b" * 40
@@ -175,7 +175,7 @@ def run(tmp_path: Path, repository: Path) -> Iterator[RunDirectory]:
     """A run of the code in the repository, in which nothing is left but the run's own snapshot."""
     run = write_run(tmp_path, "aa11", git=keep_code(repository, "aa11"), versions=versions(), host=host())
     yield run
-    assert list_snapshots(repository) == {"aa11": Snapshot.of(run.record()).commit}  # pyright: ignore[reportOptionalMemberAccess]
+    assert snapshots_in(repository) == {"refs/labwright/aa11": Snapshot.of(run.record()).commit}  # pyright: ignore[reportOptionalMemberAccess]
 
 
 def test_nothing_changed_since_the_run(run: RunDirectory, repository: Path) -> None:

@@ -12,7 +12,7 @@ from labwright.args import RunOptions
 from labwright.loop import Hook
 from labwright.optimizers import AdamArgs
 from labwright.runs import CheckpointStore, DiskError
-from labwright.runs import checkpoints as checkpoints_module
+from labwright.runs.checkpoints import store as store_module
 from labwright.session import keeper as keeper_module
 from labwright.session.keeper import Keeper
 from labwright.session.signals import StopRequest
@@ -52,14 +52,14 @@ def states(run_dir: Path) -> dict[int, bytes]:
 
 def threads_of(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether it was the main thread that wrote, for each checkpoint from now on."""
-    found, write = list[bool](), checkpoints_module.write_durably
+    found, write = list[bool](), store_module.write_durably
 
     def noted(path: Path, data: Any) -> str:
         if path.name.startswith("step_"):
             found.append(threading.current_thread() is threading.main_thread())
         return write(path, data)
 
-    monkeypatch.setattr(checkpoints_module, "write_durably", noted)
+    monkeypatch.setattr(store_module, "write_durably", noted)
     return found
 
 
@@ -69,14 +69,14 @@ def test_a_checkpoint_is_of_its_moment_though_training_goes_on_while_it_is_writt
 ) -> None:
     fields = {"epochs": 3, "batch_size": 8, "optimizer": AdamArgs(), "ema_decay": 0.9}
     waiting = run(make(**fields), background_checkpoints=False)
-    goes_on, write = threading.Event(), checkpoints_module.write_durably
+    goes_on, write = threading.Event(), store_module.write_durably
 
     def slow(path: Path, data: Any) -> str:
         if path.name == "step_00000008.safetensors":
             assert goes_on.wait(10)
         return write(path, data)
 
-    monkeypatch.setattr(checkpoints_module, "write_durably", slow)
+    monkeypatch.setattr(store_module, "write_durably", slow)
     experiment = make(**fields)
     experiment.build_hooks = lambda: [AtBatch(8 + 3 + 5, goes_on.set)]  # the fifth of the second epoch
     going_on = run(experiment)
@@ -109,14 +109,14 @@ def test_what_a_function_writes_is_written_at_once(make: Make, monkeypatch: pyte
 
 
 def fail_to_write(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    write = checkpoints_module.write_durably
+    write = store_module.write_durably
 
     def failing(path: Path, data: Any) -> str:
         if path.name == name:
             raise DiskError(path, OSError(28, "No space left on device"))
         return write(path, data)
 
-    monkeypatch.setattr(checkpoints_module, "write_durably", failing)
+    monkeypatch.setattr(store_module, "write_durably", failing)
 
 
 @pytest.mark.slow

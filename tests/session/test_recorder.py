@@ -1,4 +1,4 @@
-"""What is kept when a run does not end well, and what is shown of one that does."""
+"""What is kept and shown of a run."""
 
 import json
 from collections.abc import Callable
@@ -9,93 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from labwright.args import RunOptions, UserError
+from labwright.args import RunOptions
 from labwright.runs.terminal import Terminal
 from labwright.trackers import Tracker
 from labwright.train import NonFiniteLoss
-
-
-def record(folder: Path) -> dict[str, Any]:
-    [path] = folder.glob("results/points/*/run.json")
-    return {**json.loads(path.read_text()), "run_dir": path.parent}
-
-
-def epochs_and_splits(run: Path) -> list[tuple[int, str]]:
-    rows = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
-    return [(row["epoch"], row["split"]) for row in rows]
-
-
-@pytest.fixture
-def stopped(make: Callable[..., Any], points: Any) -> Callable[[BaseException], Any]:
-    """An experiment in whose second epoch something is raised."""
-
-    def build(error: BaseException) -> Any:
-        class Stopped(points):
-            def on_epoch_start(self) -> None:
-                if self.epoch == 2:
-                    raise error
-
-        return make(Stopped, epochs=3)
-
-    return build
-
-
-@pytest.mark.parametrize(
-    ("error", "status"),
-    [
-        (KeyboardInterrupt(), "interrupted"),
-        (SystemExit(3), "interrupted"),
-        (ZeroDivisionError("by hand"), "failed"),
-        (UserError("the disk is full"), "failed"),
-    ],
-)
-def test_what_stops_a_run_keeps_what_there_was(
-    stopped: Callable[..., Any], tmp_path: Path, error: BaseException, status: str
-) -> None:
-    with pytest.raises(type(error)):
-        stopped(error).run()
-    kept = record(tmp_path)
-    run = kept["run_dir"]
-    assert kept["status"] == status and kept["ended_at"] is not None
-    assert kept["error"].startswith(type(error).__name__)
-    assert epochs_and_splits(run) == [(1, "train"), (1, "val")]
-    assert (run / "history.png").stat().st_size > 1000
-    index = json.loads((run / "checkpoints" / "index.json").read_text())
-    assert index["last"]["epoch"] == 1 and (run / "checkpoints" / index["last"]["file"]).is_file()
-    assert (f"{status}: " in (run / "log.txt").read_text()) and str(run) in (run / "log.txt").read_text()
-
-
-def test_log_has_the_traceback_of_an_error_and_none_of_an_interrupt(
-    stopped: Callable[..., Any], tmp_path: Path
-) -> None:
-    with pytest.raises(ZeroDivisionError):
-        stopped(ZeroDivisionError("by hand")).run()
-    log = record(tmp_path)["run_dir"] / "log.txt"
-    assert "Traceback (most recent call last)" in log.read_text() and "on_epoch_start" in log.read_text()
-
-
-def test_interrupt_before_the_first_epoch_leaves_a_record(
-    make: Callable[..., Any], points: Any, tmp_path: Path
-) -> None:
-    class Impatient(points):
-        def on_experiment_start(self) -> None:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        make(Impatient).run()
-    assert record(tmp_path)["status"] == "interrupted"
-
-
-def test_interrupt_while_a_tracker_starts_leaves_a_record(
-    make: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(self: Any, run: Any) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("labwright.trackers.TensorBoardTracker.start", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        make().run(RunOptions(use_tensorboard=True))
-    assert record(tmp_path)["status"] == "interrupted"
 
 
 def test_data_and_parts_that_fail_leave_no_directory(make: Callable[..., Any], points: Any, tmp_path: Path) -> None:
@@ -106,24 +23,6 @@ def test_data_and_parts_that_fail_leave_no_directory(make: Callable[..., Any], p
     with pytest.raises(RuntimeError, match="no model"):
         make(Broken).run()
     assert not (tmp_path / "results").exists()
-
-
-def test_nan_loss_stops_the_run_and_is_not_checkpointed(make: Callable[..., Any], points: Any, tmp_path: Path) -> None:
-    class Exploding(points):
-        def compute_loss(self, batch: Any) -> Any:
-            loss = super().compute_loss(batch)
-            return loss if self.epoch < 2 or not self.model.training else loss._replace(value=loss.value * torch.nan)
-
-    shown = StringIO()
-    with pytest.raises(NonFiniteLoss, match="epoch 2.*learning rate"):
-        make(Exploding, epochs=3).run(terminal=Terminal(shown, quiet=True))
-    advice, command = shown.getvalue().splitlines()[-2:]
-    assert advice.endswith("resumed as it is the run would end like this again:")
-    assert " resume " in command and command.endswith(" --gradient_clipping=1")
-    kept = record(tmp_path)
-    index = json.loads((kept["run_dir"] / "checkpoints" / "index.json").read_text())
-    assert kept["status"] == "failed" and index["last"]["epoch"] == 1
-    assert epochs_and_splits(kept["run_dir"]) == [(1, "train"), (1, "val")]
 
 
 def test_weights_that_the_last_step_of_an_epoch_spoiled_are_not_checkpointed(
@@ -198,31 +97,6 @@ def test_bar_shows_loss_and_main_metric(make: Callable[..., Any]) -> None:
     experiment.run(RunOptions(log_every_n_steps=2), terminal=terminal)
     assert seen[0].startswith("epoch 1/2 train") and seen[2].startswith("epoch 2/2 train")
     assert "loss 0." in terminal.shown.status and "val/accuracy 0." in terminal.shown.status
-
-
-def test_failing_run_says_where_it_is_kept_even_when_quiet(stopped: Callable[..., Any], tmp_path: Path) -> None:
-    shown = StringIO()
-    with pytest.raises(ZeroDivisionError):
-        stopped(ZeroDivisionError("by hand")).run(terminal=Terminal(shown, quiet=True))
-    line, last = shown.getvalue().splitlines()
-    assert line == f"failed: ZeroDivisionError: by hand; kept in {record(tmp_path)['run_dir']}"
-    assert last.startswith("to go on: ") and last.endswith(f" resume {record(tmp_path)['run_dir']}")
-
-
-def test_interrupt_while_trackers_finish_leaves_a_finished_record(make: Callable[..., Any], points: Any) -> None:
-    class Slow(Tracker):
-        def finish(self, status: Any, summary: Any, plots: Any) -> None:
-            raise KeyboardInterrupt
-
-    class Tracked(points):
-        def build_trackers(self, options: Any, warn: Any) -> list[Tracker]:
-            return [Slow()]
-
-    experiment = make(Tracked)
-    with pytest.raises(KeyboardInterrupt):
-        experiment.run()
-    [record] = experiment.machine.results_dir.glob("*/*/run.json")
-    assert json.loads(record.read_bytes())["status"] == "finished"
 
 
 def test_tracker_of_the_experiments_own_hears_of_the_run(make: Callable[..., Any], points: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from labwright.args.base import canonical
 from labwright.args.registry import resolve
-from labwright.runs.comparison import differing_args, lacking
+from labwright.runs.flat_args import differing_args, lacking
 from labwright.runs.listing.summary import flat
 
 from .base import Project

@@ -10,8 +10,8 @@ from typing import Any
 
 from labwright.args.errors import UserError
 from labwright.args.wording import spelled
-from labwright.runs.comparison import differing_args, short_names
 from labwright.runs.durable import strict_json
+from labwright.runs.flat_args import differing_args, short_names
 from labwright.runs.listing.fields import Fields, Reader
 from labwright.runs.listing.index import read_index
 from labwright.runs.listing.query import select

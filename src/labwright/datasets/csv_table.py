@@ -1,6 +1,5 @@
 """Reads a CSV file into a `Table`, or says in one line what is wrong with it, and where."""
 
-import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 
 from labwright.args import UserError
+from labwright.args.reading import csv_rows
 from labwright.args.wording import listed, nearest
 
 from .args import ColumnType, CsvDataArgs
@@ -97,34 +97,15 @@ def _groups(args: CsvDataArgs, file: _CsvFile) -> np.ndarray | None:
 
 def _read(path: Path, delimiter: str) -> _CsvFile:
     """The file, checked to be a table. Empty lines are skipped."""
-    rows: list[list[str]] = []
-    lines: list[int] = []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
-            for row in reader:
-                if row:
-                    rows.append([cell.strip() for cell in row])
-                    lines.append(reader.line_num)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
-    except csv.Error as error:
-        raise UserError(f"{path} is not CSV: {error} after line {lines[-1] if lines else 0}") from error
-    if not rows:
+    read = csv_rows(path, delimiter=delimiter)
+    header = next(read, None)
+    if header is None:
         raise UserError(f"{path} is empty")
-    header, rows, lines = rows[0], rows[1:], lines[1:]
+    rows = list(read)
     if not rows:
         raise UserError(f"{path} has a header line but no rows")
-    doubled = sorted({name for name in header if header.count(name) > 1})
-    if doubled:
-        raise UserError(f"{path} has several columns named {doubled[0]!r}")
-    for row, line in zip(rows, lines, strict=True):
-        if len(row) != len(header):
-            raise UserError(f"{path}, line {line}: {len(row)} cells, but the header has {len(header)}")
-    cells = {name: [row[position] for row in rows] for position, name in enumerate(header)}
-    return _CsvFile(path, cells, lines)
+    cells = {name: [row.cells[position] for row in rows] for position, name in enumerate(header.cells)}
+    return _CsvFile(path, cells, [row.line for row in rows])
 
 
 def _require_column(name: str, file: _CsvFile) -> None:

@@ -10,7 +10,7 @@ from labwright.args import UserError
 
 from .batches import PROVENANCE, fetch
 from .provenance import Part
-from .splits import Batch, Dataset
+from .splits import Batch, Dataset, get_sample
 from .view import limit
 
 BatchFunction = Callable[[dict[str, Any]], dict[str, Any]]
@@ -35,8 +35,7 @@ class MappedDataset:
     def __getitem__(self, index: int) -> dict[str, Any]:
         if not 0 <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
-        sample = {key: values[0] for key, values in self.__getitems__([index]).items()}
-        return sample | {"index": index}
+        return get_sample(self, index) | {"index": index}
 
     def __getitems__(self, indices: list[int]) -> Batch:
         index = torch.as_tensor(indices, dtype=torch.int64)

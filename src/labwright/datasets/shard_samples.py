@@ -11,8 +11,8 @@ from torch import Tensor
 
 from labwright.shards import Permutation, ShardDataset, ShardError
 
-from .grouped import take_groups
-from .splits import Batch, drawn
+from .gathered import Gathered
+from .splits import Batch, draw
 from .tensor import scaled
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .splits import Indices
 
 
-class ShardSamples:
+class ShardSamples(Gathered):
     """`input` and `target` of shards as an experiment trains on them; without a `task`, inputs alone.
 
     Images become [channels, height, width]. A batch stays as it is stored (images as uint8) until `finish`, which
@@ -59,14 +59,6 @@ class ShardSamples:
 
     def __len__(self) -> int:
         return len(self.shards)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        if not 0 <= index < len(self):
-            raise IndexError(f"sample {index} of {len(self)}")
-        return {key: values[0] for key, values in self.__getitems__([index]).items()} | {"index": index}
-
-    def __getitems__(self, indices: "Indices") -> Batch:
-        return self.finish(self.gather(indices))
 
     def gather(self, indices: "Indices") -> Batch:
         """The samples at these positions as they are stored; a ShardError names one that does not fit."""
@@ -186,9 +178,8 @@ class ShardSamples:
         """
         if num_samples >= len(self):
             return self
-        if self.groups is not None:
-            return self.subset(take_groups(self.groups, num_samples, seed))
-        return self.subset(drawn(self.labels(), num_samples / len(self), seed))
+        labels = self.labels() if self.groups is None else len(self)
+        return self.subset(draw(labels, num_samples, seed, groups=self.groups))
 
 
 def _digest(contents: Iterable[bytes]) -> int:

@@ -1,7 +1,7 @@
 """`Splits`, what every dataset builds, and the seeded split behind it. No torch at import."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,8 +10,8 @@ import numpy as np
 from labwright.args import UserError
 from labwright.args.wording import listed, nearest
 
-from .args import Task
-from .grouped import split_groups
+from .args import DatasetArgs, Task
+from .grouped import split_groups, take_groups
 from .random_states import random_states_kept
 from .stratified_groups import split_stratified_groups
 
@@ -175,9 +175,15 @@ def split_indices(labels: "int | np.ndarray", fractions: Sequence[float], seed: 
     return [np.sort(order[rest]), *parts]
 
 
-def drawn(labels: "int | np.ndarray", share: float, seed: int) -> np.ndarray:
-    """Positions of a share of the samples, of each class in proportion, sorted."""
-    return split_indices(labels, [share], seed)[1]
+def draw(labels: "int | np.ndarray", num_samples: int, seed: int, *, groups: Any = None) -> np.ndarray:
+    """Sorted positions of so many samples, fewer than there are: of each class in proportion, or of whole groups.
+
+    `labels` as for `split_indices`. Of groups there are at most `num_samples`, or the smallest if every one is larger.
+    """
+    if groups is not None:
+        return take_groups(groups, num_samples, seed)
+    num_all = labels if isinstance(labels, int) else len(labels)
+    return split_indices(labels, [num_samples / num_all], seed)[1]
 
 
 def _rank_in_class(classes: np.ndarray) -> np.ndarray:
@@ -202,6 +208,17 @@ def quotas(ideal: np.ndarray, size: int, *, available: np.ndarray, tie_break: np
         most_due = most_due[: int((spare > 0).sum())][:missing]
         quota[most_due] += 1
     return quota
+
+
+def fractions_in_vain(args: DatasetArgs, stored: Iterable[str]) -> tuple[str, ...]:
+    """A line for each share of `args`, other than by default, of a set that need not be held out: it is `stored`."""
+    fields, kinds = type(args).model_fields, {"val": "validation", "test": "test"}
+    given = {split: getattr(args, f"{split}_fraction") for split in kinds if split in stored}
+    return tuple(
+        f"{split}_fraction={share:g} has no effect: a {kinds[split]} set is stored, and used as it is."
+        for split, share in given.items()
+        if share != fields[f"{split}_fraction"].default
+    )
 
 
 def hold_out(

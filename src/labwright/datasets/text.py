@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from labwright.args import UserError
+from labwright.args.reading import reading
 
 from .args import TextDataArgs
+from .gathered import Gathered
 from .splits import Batch, Splits, fingerprint
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ _MODULES = (
 ).split()
 
 
-class TextDataset:
+class TextDataset(Gathered):
     """Windows of a text: `input` is `context_length` characters as int64, `target` the same moved on by one.
 
     `source_indices` are the places in `source` where the windows start.
@@ -48,14 +50,6 @@ class TextDataset:
     @property
     def input_shape(self) -> tuple[int, ...]:
         return (self.context_length,)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        if not 0 <= index < len(self):
-            raise IndexError(f"sample {index} of {len(self)}")
-        return {key: values[0] for key, values in self.__getitems__([index]).items()} | {"index": index}
-
-    def __getitems__(self, indices: "Indices") -> Batch:
-        return self.finish(self.gather(indices))
 
     def gather(self, indices: "Indices") -> Batch:
         """The windows at these positions, their last character among them."""
@@ -118,12 +112,8 @@ def build_text(args: TextDataArgs) -> Splits:
 def _read(args: TextDataArgs) -> str:
     assert args.path is not None
     path = args.path.expanduser()
-    try:
+    with reading(path):
         text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
     if not text:
         raise UserError(f"{path} is empty")
     return text

@@ -4,9 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .grouped import take_groups
 from .provenance import Part
-from .splits import Dataset, get_sample, input_shape, split_indices
+from .splits import Dataset, draw, get_sample, input_shape
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,7 +72,4 @@ def limit(dataset: Dataset, num_samples: int, seed: int = 0) -> Dataset:
     if take is not None:
         return take(num_samples, seed)
     groups = getattr(dataset, "groups", None)
-    if groups is not None:
-        return DatasetView(dataset, take_groups(groups, num_samples, seed))
-    _, chosen = split_indices(len(dataset), [num_samples / len(dataset)], seed)
-    return DatasetView(dataset, chosen)
+    return DatasetView(dataset, draw(len(dataset), num_samples, seed, groups=groups))

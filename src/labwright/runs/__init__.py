@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from .arrays import decode_arrays as decode_arrays
     from .arrays import encode_arrays as encode_arrays
     from .artifacts import Artifacts as Artifacts
-    from .checkpoints import CheckpointEntry as CheckpointEntry
-    from .checkpoints import CheckpointStore as CheckpointStore
-    from .checkpoints import Found as Found
-    from .checkpoints import resolve_checkpoint as resolve_checkpoint
+    from .checkpoints.index import CheckpointEntry as CheckpointEntry
+    from .checkpoints.store import CheckpointStore as CheckpointStore
+    from .checkpoints.store import Found as Found
+    from .checkpoints.store import resolve_checkpoint as resolve_checkpoint
     from .directory import RunDirectory as RunDirectory
     from .directory import check_writable as check_writable
     from .directory import open_run as open_run
@@ -48,10 +48,10 @@ else:
             "decode_arrays": ".arrays",
             "encode_arrays": ".arrays",
             "Best": ".history",
-            "CheckpointEntry": ".checkpoints",
-            "CheckpointStore": ".checkpoints",
+            "CheckpointEntry": ".checkpoints.index",
+            "CheckpointStore": ".checkpoints.store",
             "DiskError": ".durable",
-            "Found": ".checkpoints",
+            "Found": ".checkpoints.store",
             "History": ".history",
             "JsonlWriter": ".durable",
             "LogFile": ".log",
@@ -73,7 +73,7 @@ else:
             "redact": ".redaction",
             "redact_argv": ".redaction",
             "redact_text": ".redaction",
-            "resolve_checkpoint": ".checkpoints",
+            "resolve_checkpoint": ".checkpoints.store",
             "run_parent": ".directory",
             "split_metric_name": ".history",
             "strict_json": ".durable",

@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import mean, stdev
@@ -13,6 +13,7 @@ from labwright.args.errors import UserError
 from labwright.args.wording import listed, nearest, one_line, quoted, spelled
 
 from .directory import RunDirectory
+from .flat_args import differing_args, short_names
 from .history import History, split_metric_name
 from .listing.summary import DAMAGED, RunSummary, lower_is_better, summarize
 from .plots.comparison import MOST_COLORS
@@ -286,47 +287,3 @@ def _usual_columns(runs: Sequence[ComparedRun], measured: Sequence[str]) -> list
     shown = shown or [name for name in measured if role(name) != "test"][:1]
     tested = [Column(name, "") for name in measured if role(name) == "test"]
     return list(dict.fromkeys([*_columns(shown, []), *tested]))
-
-
-def differing_args(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The names of flat arguments in which these runs differ, in order of appearance.
-
-    An argument that only some runs have differs too, unless the choice of a part explains that: where the optimizers
-    are of two kinds, that one has a `momentum` and the other has not is no news.
-    """
-    names = dict.fromkeys(name for args in runs for name in args)
-    return [name for name in names if _differs(name, runs)]
-
-
-def _differs(name: str, runs: Sequence[Mapping[str, Any]]) -> bool:
-    present = [args for args in runs if name in args]
-    if len({_comparable(args[name]) for args in present}) > 1:
-        return True
-    return any(lacking(name, runs))
-
-
-def lacking(name: str, runs: Sequence[Mapping[str, Any]]) -> list[bool]:
-    """Whether each run is without this flat argument though others with the same choices of parts have it."""
-    alike = {_choices_around(name, args) for args in runs if name in args}
-    return [name not in args and _choices_around(name, args) in alike for args in runs]
-
-
-def _choices_around(name: str, args: Mapping[str, Any]) -> tuple[str, ...]:
-    """Which experiment, and which kind each part is that an argument belongs to."""
-    parts = name.split(".")
-    parents = [".".join(parts[:depth]) for depth in range(1, len(parts))]
-    return tuple(_comparable(args.get(key)) for key in ["experiment_id", *(f"{parent}.kind" for parent in parents)])
-
-
-def _comparable(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=str)
-
-
-def short_names(paths: Sequence[str]) -> dict[str, str]:
-    """The last part of each path where no other ends in it; a `kind` is named by its part."""
-    leaves = [_leaf(path) for path in paths]
-    return {path: leaf if leaves.count(leaf) == 1 else path for path, leaf in zip(paths, leaves, strict=True)}
-
-
-def _leaf(path: str) -> str:
-    return path.removesuffix(".kind").rpartition(".")[2]

@@ -13,8 +13,8 @@ from labwright.args.wording import MASK, one_line, spelled
 from .code.git import GitError
 from .code.restore import repository_of
 from .code.snapshot import Snapshot, diff_trees, drop_snapshot, take_snapshot
-from .comparison import differing_args
 from .directory import RunDirectory
+from .flat_args import differing_args
 from .listing.summary import flat, summarize
 from .provenance import host, versions
 from .record import section

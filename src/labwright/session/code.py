@@ -1,13 +1,14 @@
-"""Whether the code, the arguments and the data are those of an earlier run."""
+"""The code of a run, kept with it; and whether code, arguments and data are those of an earlier run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labwright.args import ExperimentArgs
 from labwright.args.wording import listed
-from labwright.runs import RunDirectory, open_run
-from labwright.runs.code.snapshot import Snapshot, code_differs
+from labwright.runs import RunDirectory, RunRecord, git_state, open_run
+from labwright.runs.code.snapshot import Snapshot, code_differs, take_snapshot
 from labwright.runs.record import did_train
+from labwright.runs.terminal import Terminal
 
 from .launch import Launch
 
@@ -16,6 +17,28 @@ if TYPE_CHECKING:
 
 _MOST = 3
 """Files that a warning names."""
+
+
+def keep_code(
+    experiment: "BareExperiment[ExperimentArgs]", launch: Launch, run: RunDirectory, terminal: Terminal
+) -> dict[str, Any] | None:
+    """Commit and branch, and the exact code as a snapshot; None outside a git repository."""
+    machine, folder = experiment.machine, launch.code_dir
+    state = git_state(folder)
+    if state is None or not experiment.options.snapshot:
+        return None if state is None else dict(state)
+    left_out = (machine.results_dir, machine.cache_dir)
+    snapshot = take_snapshot(folder, run.path.name, leave_out=left_out, warn=terminal.warn)
+    return {**state, **(snapshot.to_json() if snapshot else {})}
+
+
+def note_code(record: RunRecord, git: dict[str, Any] | None) -> None:
+    """In run.json: as the run's, or as that of the resume which goes on with it."""
+    resumes = record.content["resumes"]
+    if not resumes or record.content["git"] is None:
+        record.update(git=git)
+    else:
+        record.update(resumes=[*resumes[:-1], {**resumes[-1], "git": git}])
 
 
 def finished_twin(experiment: "BareExperiment[ExperimentArgs]", launch: Launch) -> RunDirectory | None:

@@ -1,9 +1,8 @@
 """`Recorder`: keeps what a run leaves while it runs: files, checkpoints, plot, trackers, the lines on the terminal."""
 
 import math
-import traceback
-from collections.abc import Callable, Generator, Iterable
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,23 +18,22 @@ from labwright.runs import (
     RunLock,
     RunRecord,
     cut_rows,
-    git_state,
     host,
     remove_file,
-    versions,
 )
-from labwright.runs.code.snapshot import take_snapshot
 from labwright.runs.plots import ThrottledPlot, plot_history
 from labwright.runs.proof.fingerprints import FingerprintLog
 from labwright.runs.terminal import Terminal
 from labwright.trackers import GuardedTrackers, RunInfo, Tracker
 from labwright.train.distributed.world import RankLost
-from labwright.train.nonfinite import NonFiniteLoss
 
+from .beginning import changed_sources, write_beginning
+from .code import keep_code, note_code
 from .display import Display
 from .earlier import Earlier, Parent
+from .failing import described, keep_what_there_is, telling_of_failures
 from .keeper import Keeper
-from .launch import OF_THIS_START, Launch, changed_fields, flags_of
+from .launch import Launch
 from .ranks import keeper_class
 from .result import RunResult, flat
 from .secrets import secrets_of
@@ -45,8 +43,6 @@ if TYPE_CHECKING:
     from labwright.bare import BareExperiment
 
 T = TypeVar("T")
-START = "start.safetensors"
-"""The weights that a child run starts with."""
 
 
 class Recorder:
@@ -89,50 +85,14 @@ class Recorder:
 
     def begin(self, parent: Parent | None = None) -> None:
         """Make the run directory, with what is known before the first step; `parent` is the run it descends from."""
-        args, machine, options = self.experiment.args, self.experiment.machine, self.options
-        flags = self.launch.flags
-        if flags is None:
-            changed = [(model, [*{*changed_fields(model)} - OF_THIS_START]) for model in (machine, options)]
-            flags = [flag for model, names in changed for flag in flags_of(model, names)]
-        staged = RunDirectory.stage(machine.results_dir, args.experiment_id, options.results_subdir)
+        experiment = self.experiment
+        results_dir = experiment.machine.results_dir
+        staged = RunDirectory.stage(results_dir, experiment.args.experiment_id, self.options.results_subdir)
         self.lock = RunLock.take(staged.path)
         self._at_last.callback(self.lock.release)
-        if parent is not None:
-            args = self._keep_start(staged)
-        staged.write_args(canonical(args))
-        launch = self.launch
-        staged.write_command(launch.program, cwd=launch.cwd, flags=flags, typed=launch.typed, secrets=self.secrets)
-        staged.steps_path.touch()
-        splits = self.experiment.splits
-        RunRecord.start(
-            staged.record_path,
-            secrets=self.secrets,
-            experiment_id=args.experiment_id,
-            identity=args.identity(),
-            parent=None if parent is None else parent.lineage,
-            resumes=[],
-            program=list(launch.program),
-            cwd=str(launch.cwd),
-            flags=list(flags),
-            sources=launch.sources if parent is None else _changed_sources(parent.record, launch, parent.changed),
-            options=canonical(options),
-            machine=canonical(machine),
-            versions=versions(),
-            host=host(),
-            device=self.experiment.device_name(),
-            chosen=self.experiment.chosen,
-            debug=options.debug,
-            dataset={"name": splits.name, "fingerprint": splits.fingerprint},
-        )
+        write_beginning(staged, experiment, self.launch, parent, secrets=self.secrets)
         self._open(staged.publish())
         self.record = RunRecord(self.directory.record_path, self.directory.record(), self.secrets)
-
-    def _keep_start(self, staged: RunDirectory) -> ExperimentArgs:
-        """Keep the weights that a child run starts with: its parent replaces its checkpoints. The args that say so."""
-        self.experiment.store_model(staged.path / START)
-        start = staged.final_path / START
-        self.experiment.args = self.experiment.args.model_copy(update={"from_checkpoint": str(start)})
-        return self.experiment.args
 
     def take_up(self, earlier: Earlier, num_rows: dict[str, Any]) -> None:
         """Go on with a run: its files are cut back to what they held when the checkpoint was made."""
@@ -150,7 +110,7 @@ class Recorder:
             machine=canonical(experiment.machine),
             options=canonical(self.options),
             chosen=experiment.chosen,
-            sources=_changed_sources(self.record.content, self.launch, changed),
+            sources=changed_sources(self.record.content, self.launch, changed),
         )
         if self.launch.flags is not None:
             self.record.update(flags=list(self.launch.flags))
@@ -194,27 +154,10 @@ class Recorder:
             if counts[name] is not None and kept < counts[name]:
                 self.terminal.warn(f"{counts[name] - kept} rows of {name}.jsonl are lost; the weights are not")
 
-    def _note_code(self, git: dict[str, Any] | None) -> None:
-        """In run.json: as the run's, or as that of the resume which goes on with it."""
-        resumes = self.record.content["resumes"]
-        if not resumes or self.record.content["git"] is None:
-            self.record.update(git=git)
-        else:
-            self.record.update(resumes=[*resumes[:-1], {**resumes[-1], "git": git}])
-
-    def _keep_code(self) -> dict[str, Any] | None:
-        """Commit and branch, and the exact code as a snapshot; None outside a git repository."""
-        machine, folder = self.experiment.machine, self.launch.code_dir
-        state = git_state(folder)
-        if state is None or not self.options.snapshot:
-            return None if state is None else dict(state)
-        left_out = (machine.results_dir, machine.cache_dir)
-        snapshot = take_snapshot(folder, self.directory.path.name, leave_out=left_out, warn=self.terminal.warn)
-        return {**state, **(snapshot.to_json() if snapshot else {})}
-
     def start(self) -> None:
         """Keep the code, and tell the trackers."""
-        self._note_code(self._keep_code())
+        self.record.keep_room()
+        note_code(self.record, keep_code(self.experiment, self.launch, self.directory, self.terminal))
         args, is_resumed = self.experiment.args, self.options.resume is not None
         self.trackers.start(
             RunInfo(
@@ -352,87 +295,32 @@ class Recorder:
         self.trackers.finish("finished", _numbers(result), result.plots)
 
     def fail(self, error: BaseException) -> None:
-        """The run ended otherwise: keep what there is, and say how to go on.
-
-        Nothing in here may hide the error itself: each part of it may fail, on a full disk for one.
-        """
-        is_interrupt = not isinstance(error, Exception)
-        status = "interrupted" if is_interrupt else "failed"
-        text = f"{type(error).__name__}: {error}".rstrip(": ")
+        """The run ended otherwise: keep what there is, and say how to go on."""
         if self._is_finished:
+            status, text = described(error)
             self.terminal.error(f"{status} when the run had finished: {text}; kept in {self.directory.path}")
-            return
-        with ExitStack() as at_last:
-            at_last.callback(self._show_resume_command, error)
-            with self._telling_of_failures("run.json"):
-                self.record.finish(status, error=text)  # first: whoever interrupts may do so again
-            self.display.close()
-            self.terminal.error(f"{status}: {text}; kept in {self.directory.path}")
-            with self._telling_of_failures("artifacts/bad_batch.json"):
-                self._keep_suspects(error)
-            if not is_interrupt:
-                self.terminal.note("".join(traceback.format_exception(error)).rstrip())
-            with self._telling_of_failures("history.png"):
-                self.draw_history()
-            self.trackers.finish(status, {}, _existing([self.directory.plot_path]))
-
-    @contextmanager
-    def _telling_of_failures(self, what: str) -> Generator[None]:
-        """A block whose failure is a line: something worse is being told of."""
-        try:
-            yield
-        except Exception as error:
-            self.terminal.warn(f"{what} failed: {type(error).__name__}: {error}")
-
-    def _keep_suspects(self, error: BaseException) -> None:
-        """artifacts/bad_batch.json: the samples that the run failed at, where it was the data it failed at."""
-        suspects = self.experiment.suspects(error)
-        if suspects is not None:
-            self.experiment.store("bad_batch", suspects)
-            self.terminal.error("the samples of that step: artifacts/bad_batch.json")
-
-    def _show_resume_command(self, error: BaseException) -> None:
-        """The last line, so that nobody has to look for it."""
-        if self.options.stage != "train":
-            return
-        command = self.launch.resume_command(self.directory.path, self.experiment.world.size)
-        if not isinstance(error, NonFiniteLoss):
-            self.terminal.error(f"to go on: {command}")
-        elif self.checkpoints.is_empty():
-            self.terminal.error("to go on: start a new run with a change; there is no checkpoint yet to resume from")
         else:
-            self.terminal.error("to go on, with a change, since resumed as it is the run would end like this again:")
-            self.terminal.error(f"  {command} --gradient_clipping=1")
+            keep_what_there_is(self, error)
 
     def close(self) -> None:
         """Close what was opened of the files, and let others have the run."""
         self._at_last.close()
 
     def _close_rows(self) -> None:
-        with self._telling_of_failures("steps.jsonl"):
+        with telling_of_failures(self.terminal, "steps.jsonl"):
             self.steps.close()
-        with self._telling_of_failures("fingerprints.bin"):
+        with telling_of_failures(self.terminal, "fingerprints.bin"):
             self.experiment.flush()
             self.fingerprints.close()
 
     def _close_keeper(self) -> None:
-        with self._telling_of_failures("the last checkpoint"):
+        with telling_of_failures(self.terminal, "the last checkpoint"):
             self.keeper.close()
 
     def _close_log(self) -> None:
         self.log.close()
         if self.log.failure is not None:
             self.terminal.warn(f"log.txt is not whole: {self.log.failure}")
-
-
-def _changed_sources(record: dict[str, Any], launch: Launch, changed: Iterable[str]) -> dict[str, str]:
-    """Where the arguments of a run that goes on were said: the changed ones now, all others when it began."""
-    said = {path: launch.sources.get(path, "changed at a resume") for path in changed}
-    return (record.get("sources") or {}) | said
-
-
-def _existing(paths: list[Path]) -> list[Path]:
-    return [path for path in paths if path.is_file()]
 
 
 def _numbers(result: RunResult) -> dict[str, Any]:

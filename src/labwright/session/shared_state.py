@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from labwright.args import ExperimentArgs
 from labwright.runs import make_directory
-from labwright.runs.shards import Shards, described, new_folder
+from labwright.runs.checkpoints.shards import Shards, described, new_folder
 from labwright.train import load_into, restore_state, state_of
 from labwright.train.distributed.world import World
 from labwright.train.layouts import align_state

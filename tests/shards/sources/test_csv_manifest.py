@@ -104,7 +104,7 @@ def test_a_file_that_is_not_there_is_told_when_it_is_read(tmp_path: Path) -> Non
         ("png\n", "has no rows below a header line"),
         ("a,a\n1,2\n", "has several columns named 'a'"),
         ("txt,cls\n1\n", "line 2: 1 cells, but the header has 2"),
-        ('txt\n"x\n', "is not CSV: unexpected end of data after line 0"),
+        ('txt\n"x\n', "is not CSV: unexpected end of data after line 1"),
         ("a,b\n1,2\n", "no field is called like a, b; say which column is which field: --fields=cls=a"),
         ("pkl\nx.pkl\n", "no field is called like pkl; say which column is which field: --fields=cls=pkl"),
         ("key,txt\na.b,x\n", "no row of .* can be packed; .* line 2: the key 'a.b' has a dot"),

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from labwright.args import UserError
+from labwright.runs.checkpoints.shards import Shards, described
 from labwright.runs.durable import DiskError
-from labwright.runs.shards import Shards, described
 from labwright.train import CheckpointError, restore_state
 from labwright.train.checkpoint import Shard, state_file
 from labwright.train.distributed.fsdp import ShardedModel

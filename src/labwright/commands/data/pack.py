@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labwright.args.errors import UserError
+from labwright.args.reading import reading
 
 from ..base import Project
 from .dividing import add_fraction_flags, divided
@@ -105,10 +106,8 @@ def _guess(path: Path) -> str:
 
 
 def _entries(path: Path) -> list[Path]:
-    try:
+    with reading(path):
         return list(path.iterdir())
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _before(dest: Path) -> dict[str, list[str]]:

@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import NamedTuple, Self
 
 TIMEOUT_SECONDS = 10.0
 
@@ -89,3 +90,28 @@ def git_environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     kept |= {name: value for name, value in os.environ.items() if name.startswith(_KEPT_VARIABLES)}
     return kept | _PLAIN
+
+
+class Repository(NamedTuple):
+    """A repository with a working tree, and the folder in it that one asked about."""
+
+    git: Git
+    top: str
+    home: str
+    """The main working tree, or the git folder where it has none; it outlives linked working trees."""
+    folder: str
+    empty_id: str
+    """The id of no object, as long as they are here."""
+
+    @classmethod
+    def around(cls, code_dir: Path) -> Self:
+        """The repository around a folder; a NoRepositoryError where there is none."""
+        git = Git(code_dir.resolve())
+        questions = ("--show-object-format", "--git-dir", "--git-common-dir", "--show-toplevel")
+        form, own, common, top = os.fsdecode(git("rev-parse", *questions)).removesuffix("\n").split("\n", 3)
+        own_dir, common_dir = ((git.folder / folder).resolve() for folder in (own, common))
+        beside = common_dir.parent if common_dir.name == ".git" else common_dir
+        home = top if own_dir == common_dir else beside
+        folder = Path(os.path.relpath(git.folder, top)).as_posix()
+        git = Git(Path(top), seconds=git.remaining())
+        return cls(git, top, str(home), folder, "0" * (40 if form == "sha1" else 64))

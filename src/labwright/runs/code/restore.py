@@ -10,8 +10,9 @@ from pathlib import Path
 
 from labwright.args.errors import UserError
 
-from .git import Git, GitError, NoRepositoryError, command_of, git_environment
-from .snapshot import LINK, PROGRAM, SUBMODULE, Entry, Repository, Snapshot, entries_of, object_id
+from .git import Git, GitError, NoRepositoryError, Repository, command_of, git_environment
+from .objects import LINK, PROGRAM, SUBMODULE, Entry, entries_of, object_id
+from .snapshot import Snapshot
 
 _SECONDS = 600.0
 """Restoring is what the user waits for: only a git that hangs is given up."""

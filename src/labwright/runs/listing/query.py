@@ -10,19 +10,17 @@ A comparison with what a run does not have is false, `!=` too; `== null` asks fo
 """
 
 import math
-import operator
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn, cast
 
 from labwright.args.errors import UserError
 from labwright.args.wording import quoted
 
+from .expressions import ORDERS, Comparison, Expression, Joined, Not, Truth
 from .fields import Fields
 from .summary import RunSummary
 
-Test = Callable[[RunSummary], bool]
 MAX_DEPTH = 50
 _TOKEN = re.compile(
     r"""\s*(?:(?P<sign>==|!=|<=|>=|=~|[<>=()\[\],])"""
@@ -33,88 +31,6 @@ _TOKEN = re.compile(
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 _CONSTANTS = {"true": True, "false": False, "null": None, "none": None}
 _KEYWORDS = ("and", "or", "not", "in", "contains")
-_ORDERS: dict[str, Callable[[Any, Any], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-_MANY = ("tag", "tags")
-
-
-@dataclass(frozen=True)
-class Truth:
-    """NAME alone."""
-
-    name: str
-
-    def bind(self, fields: Fields) -> Test:
-        read = fields.reader(self.name)
-        return lambda run: bool(read(run))
-
-    def __str__(self) -> str:
-        return self.name
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """NAME OPERATOR VALUE."""
-
-    name: str
-    operator: str
-    value: Any
-
-    def bind(self, fields: Fields) -> Test:
-        read = fields.reader(self.name)
-        if self.value is None:
-            return (lambda run: read(run) is None) if self.operator == "==" else (lambda run: read(run) is not None)
-        is_negated = self.operator in ("!=", "not in")
-        fits = _fitting({"!=": "==", "not in": "in"}.get(self.operator, self.operator), self.value)
-        is_whole = self.operator == "contains" or (_is_list(self.value) and self.operator in ("==", "!="))
-        if self.name in _MANY and not is_whole:
-            fits = _any_of(fits)
-
-        def test(run: RunSummary) -> bool:
-            found = read(run)
-            return found is not None and fits(found) != is_negated
-
-        return test
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.operator} {_spelled(self.value)}"
-
-
-@dataclass(frozen=True)
-class Not:
-    """not EXPRESSION."""
-
-    of: "Expression"
-
-    def bind(self, fields: Fields) -> Test:
-        test = self.of.bind(fields)
-        return lambda run: not test(run)
-
-    def __str__(self) -> str:
-        return f"not ({self.of})"
-
-
-@dataclass(frozen=True)
-class Joined:
-    """EXPRESSION and EXPRESSION ..., or the same with `or`."""
-
-    word: str
-    parts: "tuple[Expression, ...]"
-
-    def bind(self, fields: Fields) -> Test:
-        tests = [part.bind(fields) for part in self.parts]
-        decide = all if self.word == "and" else any
-        return lambda run: decide(test(run) for test in tests)
-
-    def __str__(self) -> str:
-        return f" {self.word} ".join(f"({part})" for part in self.parts)
-
-
-Expression = Truth | Comparison | Not | Joined
 
 
 def select(runs: Sequence[RunSummary], text: str) -> list[RunSummary]:
@@ -192,7 +108,7 @@ class _Parser:
         if self.token.kind != "word":
             self.fail("expected a name, such as val/accuracy")
         name = self._advance().text
-        for sign in ("==", "!=", "=", *_ORDERS):
+        for sign in ("==", "!=", "=", *ORDERS):
             if self._takes(sign):
                 return self._compared(name, "==" if sign == "=" else sign)
         if self._takes("=~"):
@@ -297,50 +213,3 @@ def _constant(word: str) -> Any:
     if not math.isfinite(number):
         return word
     return int(word) if number.is_integer() and word.lstrip("+-").isdigit() and abs(number) < 2**53 else number
-
-
-def _fitting(sign: str, wanted: Any) -> Callable[[Any], bool]:
-    """Whether something found fits an operator and its value."""
-    if sign == "==":
-        return lambda found: _equal(found, wanted)
-    if sign == "in":
-        return lambda found: any(_equal(found, item) for item in wanted)
-    if sign == "contains":
-        return lambda found: _contains(found, wanted)
-    if sign == "=~":
-        search = re.compile(wanted).search
-        return lambda found: isinstance(found, str) and search(found) is not None
-    order = _ORDERS[sign]
-    return lambda found: _comparable(found, wanted) and order(found, wanted)
-
-
-def _any_of(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda found: any(map(fits, found))
-
-
-def _equal(found: Any, wanted: Any) -> bool:
-    return isinstance(found, bool) == isinstance(wanted, bool) and found == wanted
-
-
-def _contains(found: Any, wanted: Any) -> bool:
-    if isinstance(found, str):
-        return isinstance(wanted, str) and wanted in found
-    return _is_list(found) and any(_equal(item, wanted) for item in cast(Iterable[Any], found))
-
-
-def _comparable(found: Any, wanted: Any) -> bool:
-    if isinstance(wanted, str):
-        return isinstance(found, str)
-    return isinstance(found, int | float) and not isinstance(found, bool) and not math.isnan(found)
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list)
-
-
-def _spelled(value: Any) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(map(_spelled, cast(list[Any], value)))}]"
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return repr(value).lower().replace("none", "null")

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..checkpoints import CheckpointEntry, CheckpointStore
+from ..checkpoints.index import CheckpointEntry
+from ..checkpoints.store import CheckpointStore
 from ..directory import RunDirectory
 from .repetition import Repetition, begun_run, last_words, run_within
 

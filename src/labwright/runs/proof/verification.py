@@ -15,7 +15,7 @@ from typing import Any
 from labwright.args.errors import UserError
 from labwright.args.wording import listed
 
-from ..checkpoints import CheckpointStore
+from ..checkpoints.store import CheckpointStore
 from ..code.snapshot import Snapshot
 from ..directory import RunDirectory
 from ..durable import strict_json, write_durably

@@ -24,7 +24,8 @@ from ..predictions import Predictions, write_predictions
 from ..prepare import prepare
 from ..run import predict_wanted
 from .checks import Check, Preflight, said
-from .estimates import estimate, num_steps_per_epoch
+from .estimates import estimate
+from .learning import follow_schedule, look_at_gradients
 from .quick import not_exact
 from .rehearsal import (
     as_tried,
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
 _TIMED_SECONDS, _TIMED_STEPS = 2.0, 50
 _RESUMED_STEPS = 3
 _EVALUATED_BATCHES = 2
-_MOST_SCHEDULED = 300_000
-"""To step a schedule more often takes seconds."""
 
 
 def run_preflight(experiment: "BareExperiment[ExperimentArgs]", options: RunOptions) -> Preflight:
@@ -111,7 +110,7 @@ class _Trial:
             self._try_trackers()
         if is_training and self.tried is not None and self.experiment.num_epochs:
             tried = self.tried
-            self._attempt("schedule", lambda check: _follow_schedule(tried, check))
+            self._attempt("schedule", lambda check: follow_schedule(tried, check))
         self._estimate()
 
     def _rehearse(self) -> None:
@@ -154,7 +153,7 @@ class _Trial:
                 for name in splits.train:
                     self._attempt(f"train on {name}", lambda check, name=name: self._train(experiment, name, check))
             if self.pace:
-                self._attempt("gradients", lambda check: _look_at_gradients(experiment, without, check))
+                self._attempt("gradients", lambda check: look_at_gradients(experiment, without, check))
         for name in (*(splits.val if is_training else ()), *(splits.test if self.options.stage != "predict" else ())):
             self._attempt(f"evaluate {name}", lambda check, name=name: self._evaluate(experiment, name, check))
 
@@ -308,48 +307,3 @@ def _overridden_starts(experiment: "BareExperiment[ExperimentArgs]") -> list[str
     """The events before a batch that the experiment acts on itself."""
     names = [f"on_{level}_start" for level in ("experiment", "epoch", "dataset", "batch")]
     return [name for name in names if getattr(type(experiment), name) is not getattr(NestedLoop, name)]
-
-
-def _look_at_gradients(experiment: "Experiment[ExperimentArgs]", without: set[str], check: Check) -> None:
-    """Whether each trainable parameter gets a gradient, and an optimizer that steps it."""
-    stepped = {
-        id(parameter)
-        for optimizer in experiment.optimizers.values()
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-    }
-    trainable = {name: each for name, each in experiment.model.named_parameters() if each.requires_grad}
-    forgotten = [name for name, each in trainable.items() if id(each) not in stepped]
-    if without:
-        check.warn(f"no gradient reaches {listed(sorted(without), 5)}")
-    elif forgotten:
-        check.warn(f"no optimizer has {listed(forgotten, 5)}")
-    else:
-        check.note = f"all {len(trainable):,} trainable parameters get one"
-
-
-def _follow_schedule(experiment: "Experiment[ExperimentArgs]", check: Check) -> None:
-    """The learning rate at the start, in the middle and at the end, by optimizers and schedules made anew."""
-    from torch.optim.lr_scheduler import ReduceLROnPlateau
-
-    experiment.optimizers = experiment.build_optimizers()
-    schedulers = experiment.build_schedulers(experiment.num_epochs, num_steps_per_epoch(experiment))
-    in_steps = experiment.scheduler_interval == "step"
-    total = experiment.num_epochs * (num_steps_per_epoch(experiment) if in_steps else 1)
-    if any(isinstance(each, ReduceLROnPlateau) for each in schedulers.values()):
-        check.note = "it depends on the metric"
-        return
-    if total > _MOST_SCHEDULED:
-        check.status, check.note = "not tried", f"it has {total:,} steps"
-        return
-    group, rates = experiment.optimizer.param_groups[0], list[float]()
-    for _ in range(total):
-        rates.append(float(group["lr"]))
-        for scheduler in schedulers.values():
-            scheduler.step()
-    first, middle, last = rates[0], rates[total // 2], rates[-1]
-    check.note = f"learning rate {first:.4g} at the start, {middle:.4g} in the middle, {last:.4g} at the end"
-    if not all(map(math.isfinite, rates)):
-        check.fail(f"the learning rate is no number: {check.note}")
-    elif max(rates) <= 0:
-        check.warn(f"nothing is ever learned: {check.note}")

@@ -1,6 +1,5 @@
 """CSV manifests: a row for each sample, its cells paths of files, classes, texts or documents. No torch."""
 
-import csv
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from labwright.args.reading import csv_rows
 from labwright.args.wording import listed, quoted
 
 from ..codecs import codec, codec_name
@@ -86,35 +86,12 @@ def csv_source(
 
 
 def _read(path: Path) -> tuple[list[str], list[_Row]]:
-    rows: list[_Row] = []
-    header: list[str] = []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            for cells in reader:
-                if not cells:
-                    continue
-                if not header:
-                    header = [cell.strip() for cell in cells]
-                elif len(cells) != len(header):
-                    raise ShardError(
-                        f"{path}, line {reader.line_num}: {len(cells)} cells, but the header has {len(header)}"
-                    )
-                else:
-                    stripped = (cell.strip() for cell in cells)
-                    rows.append(_Row(dict(zip(header, stripped, strict=True)), reader.line_num))
-    except OSError as error:
-        raise ShardError(f"cannot read {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise ShardError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
-    except csv.Error as error:
-        raise ShardError(f"{path} is not CSV: {error} after line {rows[-1].line if rows else 0}") from error
-    doubled = sorted({name for name in header if header.count(name) > 1})
-    if doubled:
-        raise ShardError(f"{path} has several columns named {doubled[0]!r}")
-    if not rows:
+    read = csv_rows(path, error_class=ShardError)
+    header = next(read, None)
+    rows = [_Row(dict(zip(header.cells, row.cells, strict=True)), row.line) for row in read] if header else []
+    if header is None or not rows:
         raise ShardError(f"{path} has no rows below a header line")
-    return header, rows
+    return header.cells, rows
 
 
 def _guessed(path: Path, names: Sequence[str], first: _Row) -> dict[str, str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from labwright.args.reading import reading
 from labwright.args.wording import listed
 
 from ..errors import ShardError
@@ -58,10 +59,8 @@ def is_idx_folder(path: Path) -> bool:
 
 def _pairs(path: Path) -> dict[str, tuple[Path, Path]]:
     found: dict[str, dict[str, Path]] = {}
-    try:
+    with reading(path, ShardError):
         files = sorted(path.iterdir())
-    except OSError as error:
-        raise ShardError(f"cannot read {path}: {error.strerror or error}") from error
     for each in files:
         match = _FILE.fullmatch(each.name)
         if match is None:

@@ -7,7 +7,7 @@ import pytest
 
 from labwright.args import UserError
 from labwright.runs import CheckpointStore
-from labwright.runs.shards import Shards, check_shards, described, new_folder, shards_of
+from labwright.runs.checkpoints.shards import Shards, check_shards, described, new_folder, shards_of
 
 
 def checkpoint(directory: Path, step: int) -> bytes:

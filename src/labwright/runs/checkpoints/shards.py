@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from labwright.args.errors import UserError
 
-from .durable import disk_errors, file_sha256, sync_directory
+from ..durable import disk_errors, file_sha256, sync_directory
+from .damage import check_file
 
 _FOLDER = re.compile(r"step_[0-9]{8,}(_[1-9][0-9]*)?\.shards", re.ASCII)
 _FILE = re.compile(r"[\w-]+\.safetensors", re.ASCII)
@@ -86,15 +87,7 @@ def check_shards(checkpoint: Path) -> None:
         return
     folder = checkpoint.parent / shards.folder
     for name, (size, digest) in shards.files.items():
-        path = folder / name
-        try:
-            there = path.stat().st_size
-        except OSError as error:
-            raise UserError(f"{path} cannot be read: {error.strerror}") from error
-        if there != size:
-            raise UserError(f"{path} is damaged: it has {there} bytes instead of {size}")
-        if file_sha256(path) != digest:
-            raise UserError(f"{path} is damaged: its content differs from what was saved (SHA-256)")
+        check_file(folder / name, size, digest)
 
 
 def remove_unnamed(directory: Path, checkpoints: Iterable[Path]) -> list[Path]:

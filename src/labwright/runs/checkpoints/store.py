@@ -1,19 +1,16 @@
-"""checkpoints/: the newest and the best states of a run, and the index that names them."""
+"""`CheckpointStore`: the newest and the best states of a run, and the index that names them."""
 
 import contextlib
-import json
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from types import NoneType
-from typing import Any, Literal, NamedTuple, NotRequired, TypedDict, cast
+from typing import NamedTuple
 
 from labwright.args.errors import UserError
 
-from .artifacts import FOLDER as ARTIFACTS
-from .background import Background
-from .durable import (
+from ..artifacts import FOLDER as ARTIFACTS
+from ..background import Background
+from ..durable import (
     Payload,
     disk_errors,
     file_sha256,
@@ -24,34 +21,9 @@ from .durable import (
     sync_directory,
     write_durably,
 )
+from .damage import check_file, check_whole
+from .index import FILE_NAME, CheckpointEntry, Role, numbered, parse_index, ranked, with_entry
 from .shards import check_shards, remove_unnamed
-
-Role = Literal["last", "best"]
-_NAME = re.compile(r"(last|best)(_[1-9][0-9]*)?")
-"""`last` and `best` in the index; the next newest and next best are `last_2`, `best_2`, and so on."""
-_KINDS: dict[str, tuple[type, ...]] = {
-    "size": (int,),
-    "sha256": (str,),
-    "epoch": (int, NoneType),
-    "step": (int,),
-    "metrics": (dict,),
-    "score": (int, float),
-}
-_FILE_NAME = re.compile(r"step_([0-9]{8,})(?:_([1-9][0-9]*))?\.safetensors", re.ASCII)
-
-
-class CheckpointEntry(TypedDict):
-    """What index.json says of one checkpoint."""
-
-    file: str
-    size: int
-    sha256: str
-    epoch: int | None
-    """How many were complete; None where the index was lost and made anew."""
-    step: int
-    metrics: dict[str, float | None]
-    score: NotRequired[float]
-    """What it is ranked by among the best; lower is better."""
 
 
 class Found(NamedTuple):
@@ -110,12 +82,7 @@ class CheckpointStore:
         entry = _entry(path, digest, epoch, step, metrics)
         if math.isfinite(score):
             entry["score"] = score
-        is_ranked = is_best or "score" in entry
-        place = _place(entry)
-        newest = [entry, *(older for older in _ranked(previous, "last") if _place(older) < place)]
-        best = [older for older in _ranked(previous, "best") if _place(older) < place + (not is_ranked)]
-        index = _numbered("last", newest[: self.keep_last])
-        index |= _numbered("best", _with(entry, best, is_best)[: self.keep_best])
+        index = with_entry(previous, entry, is_best=is_best, keep_last=self.keep_last, keep_best=self.keep_best)
         self._write_index(index)
         kept = {entry["file"] for entry in index.values()}
         replaced = kept_files - kept
@@ -141,10 +108,7 @@ class CheckpointStore:
         """The entries of `last`, `best` and those after them, as far as there are any; UserError if it is damaged."""
         self.writer.wait()
         try:
-            index = _checked_object(json.loads(self.index_path.read_bytes()))
-            entries = {name: _checked_entry(entry) for name, entry in index.items() if _NAME.fullmatch(name)}
-            _check_distinct(entries)
-            return entries
+            return parse_index(self.index_path.read_bytes())
         except FileNotFoundError:
             return {}
         except OSError as error:
@@ -183,7 +147,7 @@ class CheckpointStore:
             try:
                 if entry is not None:
                     _check_content(path, entry)
-                _check_whole(path)
+                check_whole(path)
                 if entry is None:
                     check_shards(path)
             except UserError as error:
@@ -198,13 +162,13 @@ class CheckpointStore:
         if problem is not None:
             line = f"{problem}: the newest whole file is taken, unverified, and which was best is no longer known"
             return [(path, None) for path in self._files()], [line]
-        entries = {entry["file"]: entry for role in ("last", "best") for entry in _ranked(index, role)}
+        entries = {entry["file"]: entry for role in ("last", "best") for entry in ranked(index, role)}
         newest_first = sorted(entries.values(), key=lambda entry: -entry["step"])
         return [(self.directory / entry["file"], entry) for entry in newest_first], []
 
     def _files(self) -> list[Path]:
         """The files that are named as checkpoints are, newest first."""
-        found = [(match, path) for path in self.directory.glob("step_*") if (match := _FILE_NAME.fullmatch(path.name))]
+        found = [(match, path) for path in self.directory.glob("step_*") if (match := FILE_NAME.fullmatch(path.name))]
         found.sort(key=lambda item: (int(item[0][1]), int(item[0][2] or 1)), reverse=True)
         return [path for _, path in found]
 
@@ -239,7 +203,7 @@ class CheckpointStore:
         if wrong:
             whole = {name: entry for name, entry in index.items() if entry["file"] not in wrong}
             self._write_index(
-                _numbered("last", _ranked(whole, "last")) | _numbered("best", _ranked(whole, "best")),
+                numbered("last", ranked(whole, "last")) | numbered("best", ranked(whole, "best")),
             )
         for file in wrong:
             remove_file(self.directory / file)
@@ -251,13 +215,13 @@ class CheckpointStore:
         entries: list[CheckpointEntry] = []
         for path in self._files():
             with contextlib.suppress(UserError):
-                _check_whole(path)
+                check_whole(path)
                 check_shards(path)
-                match = _FILE_NAME.fullmatch(path.name)
+                match = FILE_NAME.fullmatch(path.name)
                 assert match is not None
                 entries.append(_entry(path, file_sha256(path), None, int(match[1]), {}))
         if entries:
-            self._write_index(_numbered("last", entries))
+            self._write_index(numbered("last", entries))
 
     def verify(self, path: Path) -> None:
         """Raise a UserError unless `path` is, byte for byte, the checkpoint that the index names."""
@@ -281,91 +245,9 @@ def _entry(path: Path, digest: str, epoch: int | None, step: int, metrics: Mappi
 
 
 def _check_content(path: Path, entry: CheckpointEntry) -> None:
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
-    if size != entry["size"]:
-        raise UserError(f"{path} is damaged: it has {size} bytes instead of {entry['size']}")
-    if file_sha256(path) != entry["sha256"]:
-        raise UserError(f"{path} is damaged: its content differs from what was saved (SHA-256)")
+    """Raise a UserError unless the checkpoint, with its shards, is what was saved."""
+    check_file(path, entry["size"], entry["sha256"])
     check_shards(path)
-
-
-def _check_whole(path: Path) -> None:
-    """Raise a UserError unless `path` is a safetensors file, as long as its header says."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            header_size = int.from_bytes(file.read(8), "little")
-            if header_size > size - 8:
-                raise ValueError("its header is cut short, or it has none")
-            header = _checked_object(json.loads(file.read(header_size)))
-        ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
-        if 8 + header_size + max(ends, default=0) != size:
-            raise ValueError("it is not as long as its header says")
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise UserError(f"{path} is damaged: not a complete safetensors file ({error})") from error
-
-
-def _place(entry: CheckpointEntry) -> int:
-    """How far its run had come: in steps, or in epochs where the experiment counts no steps."""
-    return entry["step"] or entry["epoch"] or 0
-
-
-def _ranked(index: Mapping[str, CheckpointEntry], role: Role) -> list[CheckpointEntry]:
-    """The entries of a role, first to last."""
-    names = [name for name in index if name.partition("_")[0] == role]
-    return [index[name] for name in sorted(names, key=lambda name: int(name.partition("_")[2] or 1))]
-
-
-def _numbered(role: Role, entries: list[CheckpointEntry]) -> dict[str, CheckpointEntry]:
-    return {role if rank == 1 else f"{role}_{rank}": entry for rank, entry in enumerate(entries, start=1)}
-
-
-def _with(entry: CheckpointEntry, best: list[CheckpointEntry], is_best: bool) -> list[CheckpointEntry]:
-    """The best with `entry` in its place, behind those that are as good."""
-    if is_best:
-        return [entry, *best]
-    if "score" not in entry:
-        return best
-    better = sum(other.get("score", -math.inf) <= entry["score"] for other in best)
-    return [*best[:better], entry, *best[better:]]
-
-
-def _checked_entry(value: object) -> CheckpointEntry:
-    entry = _checked_object(value)
-    missing = CheckpointEntry.__required_keys__ - entry.keys()
-    if missing:
-        raise ValueError(f"an entry lacks {', '.join(sorted(missing))}")
-    file = entry["file"]
-    if not isinstance(file, str) or not _FILE_NAME.fullmatch(file):
-        raise ValueError(f"{file!r} is not a file name of a checkpoint")
-    for name, kinds in _KINDS.items():
-        if name in entry and (not isinstance(entry[name], kinds) or isinstance(entry[name], bool)):
-            raise ValueError(f"its {name} of {file} is {entry[name]!r}")
-    return cast(CheckpointEntry, cast(object, entry))
-
-
-def _check_distinct(index: Mapping[str, CheckpointEntry]) -> None:
-    """The last may also be the best; apart from that each file has one place and one description."""
-    for role in ("last", "best"):
-        files = [entry["file"] for entry in _ranked(index, role)]
-        twice = next((file for file in files if files.count(file) > 1), None)
-        if twice is not None:
-            raise ValueError(f"it names {twice} twice")
-    described: dict[str, CheckpointEntry] = {}
-    for entry in index.values():
-        if described.setdefault(entry["file"], entry) != entry:
-            raise ValueError(f"it describes {entry['file']} in two ways")
-
-
-def _checked_object(value: object) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{value!r} is not an object")
-    return cast(dict[str, Any], value)
 
 
 def resolve_checkpoint(path: Path) -> Path:

@@ -1,43 +1,23 @@
+"""The newest and the best checkpoints are kept, and a kill at any moment loses none."""
+
 import json
 import math
 import os
-import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from labwright.args.errors import UserError
-from labwright.runs import DiskError
-from labwright.runs import checkpoints as checkpoints_module
-from labwright.runs.checkpoints import CheckpointStore, resolve_checkpoint
+from labwright.runs import CheckpointStore, DiskError
+from labwright.runs.checkpoints import store as store_module
+from labwright.runs.checkpoints.store import resolve_checkpoint
 
-
-@pytest.fixture
-def store(tmp_path: Path) -> CheckpointStore:
-    return CheckpointStore(tmp_path / "run" / "checkpoints")
-
-
-def files(store: CheckpointStore) -> set[str]:
-    return set(os.listdir(store.directory)) - {"index.json"}
-
-
-def save(store: CheckpointStore, step: int, *, is_best: bool = False, data: bytes | None = None) -> Path:
-    return store.save(step, step // 10, data or b"weights %d" % step, {"val/loss": 1 / (step + 1)}, is_best)
-
-
-def forge(store: CheckpointStore, name: str, **fields: object) -> None:
-    """Change what the index says of a checkpoint."""
-    index = json.loads(store.index_path.read_bytes())
-    index[name] = index.get(name, {}) | fields
-    store.index_path.write_text(json.dumps(index))
+from .saving import files, save, whole
 
 
 def test_the_newest_and_the_best_are_kept_and_no_others(store: CheckpointStore) -> None:
@@ -75,7 +55,7 @@ def test_the_older_checkpoint_is_deleted_only_after_the_newer_one_is_durable(
 ) -> None:
     old = save(store, 10)
     events: list[str] = []
-    write, unlink = checkpoints_module.write_durably, Path.unlink
+    write, unlink = store_module.write_durably, Path.unlink
 
     def noted_write(path: Path, data: Any) -> str:
         assert old.exists()
@@ -87,7 +67,7 @@ def test_the_older_checkpoint_is_deleted_only_after_the_newer_one_is_durable(
         events.append(f"delete {path.name}")
         unlink(path, missing_ok)
 
-    monkeypatch.setattr(checkpoints_module, "write_durably", noted_write)
+    monkeypatch.setattr(store_module, "write_durably", noted_write)
     monkeypatch.setattr(Path, "unlink", noted_unlink)
     save(store, 20)
     assert events == ["step_00000020.safetensors", "index.json", "delete step_00000010.safetensors"]
@@ -130,53 +110,6 @@ def test_files_of_others_are_left_alone(store: CheckpointStore) -> None:
     save(store, 20)
     store.sweep()
     assert files(store) == {*others, "step_00000020.safetensors"}
-
-
-def test_damage_is_found_by_size_and_by_content(store: CheckpointStore) -> None:
-    path = save(store, 10)
-    store.verify(path)
-    path.write_bytes(b"weights 1")
-    with pytest.raises(UserError, match=r"step_00000010\.safetensors is damaged: it has 9 bytes instead of 10"):
-        store.verify(path)
-    path.write_bytes(b"weights 1O")
-    with pytest.raises(UserError, match="is damaged: its content differs"):
-        store.verify(path)
-    path.unlink()
-    with pytest.raises(UserError, match="cannot be read: No such file"):
-        store.verify(path)
-    with pytest.raises(UserError, match=r"index\.json does not name"):
-        store.verify(store.directory / "step_00000099.safetensors")
-
-
-@pytest.mark.parametrize(
-    "file",
-    [
-        "../step_00000010.safetensors",
-        "/etc/passwd",
-        "..",
-        "",
-        "a/b",
-        "index.json",
-        "my_copy.safetensors",
-        "step_best_ever.safetensors",
-        "step_00000010.safetensors\n",
-        3,
-        None,
-    ],
-)
-def test_an_index_cannot_name_files_elsewhere(store: CheckpointStore, file: object) -> None:
-    save(store, 10)
-    forge(store, "last", file=file)
-    with pytest.raises(UserError, match=r"index\.json is damaged: .* is not a file name of a checkpoint"):
-        save(store, 20)
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"last": 3}', '{"last": {"file": "x"}}', '{"last": null}', "3"])
-def test_a_damaged_index_is_named(store: CheckpointStore, content: str) -> None:
-    store.directory.mkdir(parents=True)
-    store.index_path.write_text(content)
-    with pytest.raises(UserError, match=r"index\.json is damaged"):
-        store.read_index()
 
 
 def test_a_run_stands_for_its_returned_weights_then_its_best_then_its_last(store: CheckpointStore) -> None:
@@ -270,104 +203,9 @@ def test_what_a_run_left_behind_when_it_went_back_is_forgotten(tmp_path: Path) -
     assert len(files(store)) == 4
 
 
-# -- damage
-
-
-def whole(step: int) -> bytes:
-    """A small safetensors file."""
-    header = json.dumps({"w": {"dtype": "U8", "shape": [64], "data_offsets": [0, 64]}}).encode()
-    return len(header).to_bytes(8, "little") + header + bytes([step]) * 64
-
-
-class Bomb:
-    """Where this is unpickled, a file appears."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
-        return open, (str(self.path), "w")
-
-
-def raw_pickle(content: bytes, marker: Path) -> bytes:
-    return pickle.dumps(Bomb(marker))
-
-
-def zipped_pickle(content: bytes, marker: Path) -> bytes:
-    import io
-
-    import torch
-
-    buffer = io.BytesIO()
-    torch.save({"model": Bomb(marker)}, buffer)
-    return buffer.getvalue()
-
-
-def flipped_bit(content: bytes, marker: Path) -> bytes:
-    return content[:-20] + bytes([content[-20] ^ 4]) + content[-19:]
-
-
-def zeroed_block(content: bytes, marker: Path) -> bytes:
-    return content[:-32] + bytes(32)
-
-
-DAMAGES: dict[str, Callable[[bytes, Path], bytes]] = {
-    "truncated": lambda content, _: content[:-1],
-    "half": lambda content, _: content[: len(content) // 2],
-    "longer": lambda content, _: content + b"x",
-    "flipped bit": flipped_bit,
-    "zeroed block": zeroed_block,
-    "all zeros": lambda content, _: bytes(len(content)),
-    "empty": lambda content, _: b"",
-    "raw pickle": raw_pickle,
-    "zipped pickle": zipped_pickle,
-}
-SEEN_WITHOUT_A_CHECKSUM = sorted(DAMAGES.keys() - {"flipped bit", "zeroed block"})
-
-
-@pytest.fixture
-def saved(tmp_path: Path) -> CheckpointStore:
-    """Checkpoints of steps 10, 20 and 30; that of 10 is the best."""
-    store = CheckpointStore(tmp_path / "run" / "checkpoints", keep_last=2)
-    for step in (10, 20, 30):
-        save(store, step, is_best=step == 10, data=whole(step))
-    return store
-
-
-def damage(path: Path, kind: str, marker: Path) -> None:
-    path.write_bytes(DAMAGES[kind](path.read_bytes(), marker))
-
-
 def test_of_whole_checkpoints_the_newest_is_found(saved: CheckpointStore) -> None:
     found = saved.newest_valid()
     assert found.path == saved.path_of("last") and found.entry == saved.read_index()["last"] and found.rejected == []
-
-
-@pytest.mark.parametrize("kind", DAMAGES)
-def test_a_damaged_checkpoint_is_named_and_an_older_one_taken(
-    saved: CheckpointStore, tmp_path: Path, kind: str
-) -> None:
-    damage(saved.directory / "step_00000030.safetensors", kind, tmp_path / "marker")
-    found = saved.newest_valid()
-    assert found.path.name == "step_00000020.safetensors"
-    (line,) = found.rejected
-    assert "step_00000030.safetensors is damaged" in line and "\n" not in line
-    assert not (tmp_path / "marker").exists()
-
-
-@pytest.mark.parametrize("kind", SEEN_WITHOUT_A_CHECKSUM)
-def test_damage_is_found_although_the_index_was_forged_to_match(
-    saved: CheckpointStore, tmp_path: Path, kind: str
-) -> None:
-    path = saved.directory / "step_00000030.safetensors"
-    damage(path, kind, tmp_path / "marker")
-    content = path.read_bytes()
-    forge(saved, "last", size=len(content), sha256=sha256(content).hexdigest())
-    saved.verify(path)
-    found = saved.newest_valid()
-    assert found.path.name == "step_00000020.safetensors"
-    assert "not a complete safetensors file" in found.rejected[0] and "\n" not in found.rejected[0]
-    assert not (tmp_path / "marker").exists()
 
 
 def test_when_the_newest_are_damaged_the_best_is_taken(saved: CheckpointStore) -> None:
@@ -421,44 +259,6 @@ def test_an_index_that_is_lost_with_its_files_is_told(saved: CheckpointStore) ->
         saved.newest_valid()
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"file": "step_00000020.safetensors"},
-        {"size": "7"},
-        {"size": True},
-        {"sha256": None},
-        {"step": None},
-        {"step": 1.5},
-        {"epoch": "1"},
-        {"metrics": 3},
-        {"score": "low"},
-    ],
-)
-def test_an_index_that_contradicts_itself_is_refused(saved: CheckpointStore, fields: dict[str, object]) -> None:
-    forge(saved, "last", **fields)
-    with pytest.raises(UserError, match=r"index\.json is damaged"):
-        saved.read_index()
-
-
-def test_an_index_cannot_describe_one_file_in_two_ways(saved: CheckpointStore) -> None:
-    forge(saved, "best", **saved.read_index()["last"] | {"sha256": "0" * 64})
-    with pytest.raises(UserError, match="describes step_00000030.safetensors in two ways"):
-        saved.read_index()
-
-
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.data())
-def test_no_damage_to_a_file_gets_past(saved: CheckpointStore, data: st.DataObject) -> None:
-    path = saved.directory / "step_00000030.safetensors"
-    content = whole(30)
-    start = data.draw(st.integers(0, len(content)))
-    end = data.draw(st.integers(start, len(content)))
-    path.write_bytes(content[:start] + data.draw(st.binary(max_size=8)) + content[end:])
-    expected = 30 if path.read_bytes() == content else 20
-    assert f"{expected}.safetensors" in saved.newest_valid().path.name
-
-
 # -- killed writes
 
 
@@ -472,11 +272,11 @@ def test_before_anything_is_saved_there_is_nothing_to_find(store: CheckpointStor
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from labwright.runs import checkpoints
-from labwright.runs.checkpoints import CheckpointStore
+from labwright.runs import CheckpointStore
+from labwright.runs.checkpoints import store as store_module
 
 store = CheckpointStore(Path(sys.argv[1]))
-write = checkpoints.write_durably
+write = store_module.write_durably
 
 def write_and_die(path, data):
     if path.name == sys.argv[2] and sys.argv[3] == "before":
@@ -488,7 +288,7 @@ def write_and_die(path, data):
         os.kill(os.getpid(), signal.SIGKILL)
     return digest
 
-checkpoints.write_durably = write_and_die
+store_module.write_durably = write_and_die
 store.save(int(sys.argv[4]), 1, Path(sys.argv[5]).read_bytes(), {}, True)
 """
 
