@@ -69,6 +69,7 @@ def bare(samples: int, epochs: int) -> float:
     """The loop that one writes by hand, each rank with its half of every batch."""
     import torch
     import torch.distributed as dist
+    import torch.distributed.nn  # before there is a group, which it would keep: its threads may abort at exit
     from torch import nn
     from torch.nn.functional import cross_entropy
     from torch.nn.parallel import DistributedDataParallel
@@ -95,6 +96,7 @@ def bare(samples: int, epochs: int) -> float:
             optimizer.step()
     speed = samples * (epochs - 1) / (time.perf_counter() - started)
     if size > 1:
+        del model  # as this would
         dist.destroy_process_group()
     return speed
 

@@ -4,6 +4,7 @@ Digits in double precision, in sets of prime sizes, with samples that stop a ran
 """
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -201,6 +202,24 @@ def signalled(folder: Path) -> list[Any]:
 def whole(folder: Path) -> list[Any]:
     """The same training, never interrupted."""
     return [run(folder)]
+
+
+def left(folder: Path) -> list[Any]:
+    """The threads that torch.distributed has left after runs, however they ended."""
+
+    def ask(loop: Double) -> None:
+        if loop.position.step == 2 and _is_last_rank():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threads: list[list[str]] = []
+    runs: list[dict[str, Any]] = [{}, {"strategy": "zero"}, {"at_step": ask}, {"kind": NotFinite}]
+    for each in runs:
+        with contextlib.suppress(Terminated, NonFiniteLoss):
+            run(folder, epochs=1, **each)
+        gc.collect()
+        names = [task.read_text() for task in Path("/proc/self/task").glob("*/comm")]
+        threads.append([name for name in names if "gloo" in name])
+    return threads
 
 
 def refused(folder: Path) -> list[Any]:

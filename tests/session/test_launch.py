@@ -55,6 +55,14 @@ def test_several_ranks_go_on_by_torchrun() -> None:
     assert Launch(cwd=Path("/lab")).resume_command(Path("/lab/a"), 2) == expected
 
 
+def test_command_of_several_ranks_starts_as_many() -> None:
+    launch = Launch(("python", "/lab/run.py"), Path("/lab"))
+    assert launch.on_ranks(1) == launch.program
+    expected = "python -m torch.distributed.run --standalone --nproc_per_node=2 /lab/run.py"
+    assert " ".join(launch.on_ranks(2)) == expected
+    assert Launch(("python", "-m", "own.train")).on_ranks(3)[-3:] == ("--nproc_per_node=3", "-m", "own.train")
+
+
 @pytest.mark.slow
 def test_module_is_repeated_as_a_module_whatever_the_environment_says(tmp_path: Path) -> None:
     """A package run with -m uses relative imports; a variable set later would override args.yaml."""

@@ -14,7 +14,7 @@ from . import ranks_lab
 
 pytestmark = pytest.mark.slow
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run")
-TOGETHER = ("equal", "whole", "refused", "stopped", "stopped_between", "appended")
+TOGETHER = ("equal", "left", "whole", "refused", "stopped", "stopped_between", "appended")
 """The stories that one job can tell."""
 _OF_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
@@ -110,6 +110,15 @@ def test_all_ranks_know_what_the_run_came_to_and_one_has_written_it(two: Job) ->
     assert len(list(Path(first["whole"][0]["run"]).parent.iterdir())) == 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the threads are those that Linux names")
+def test_no_thread_of_the_group_outlives_the_run(two: Job) -> None:
+    """Now and then a job that had done its work ended with "terminate called without an active exception".
+
+    torch's own modules held the group, and its threads wanted the interpreter while that came to its end.
+    """
+    assert [rank["left"] for rank in two.found] == [[[]] * 4] * 2
+
+
 def test_what_ranks_cannot_do_is_refused_by_all_of_them_alike(two: Job) -> None:
     few, of_its_own, not_finite = two.found[0]["refused"]
     assert two.found[1]["refused"] == two.found[0]["refused"]
@@ -185,3 +194,18 @@ def test_share_without_anything_that_counts_changes_nothing(unlike: Job, tmp_pat
         assert row["metrics"] == pytest.approx(expected["metrics"], rel=1e-9)
     expected = weights_of(alone)
     assert all((weights - expected[name]).abs().max() < 1e-6 for name, weights in weights_of(run).items())
+
+
+def test_command_of_a_run_repeats_it_on_as_many_ranks(tmp_path: Path) -> None:
+    """It began one process, which draws other numbers and shares nothing out."""
+    script, results = tmp_path / "run.py", tmp_path / "results"
+    script.write_text("from labwright import main\nfrom tests.session.ranks_lab import DoubleArgs\nmain(DoubleArgs)\n")
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    begun = [*TORCHRUN, "--nproc_per_node=2", "--standalone", str(script), "--epochs=1", "--use_cuda=false"]
+    for command in ([*begun, f"--results_dir={results}"], ["sh", "command.sh"]):
+        at = tmp_path if command[0] != "sh" else next(results.glob("*/*"))
+        subprocess.run(command, cwd=at, env=environment, capture_output=True, timeout=120, check=True)
+    first, second = (path.parent for path in results.glob("*/*/run.json"))
+    assert json.loads((second / "run.json").read_text())["chosen"]["ranks"]["world_size"] == 2
+    weights, again = weights_of(str(first)), weights_of(str(second))
+    assert all(weights[name].equal(again[name]) for name in weights)

@@ -16,6 +16,7 @@ from labwright.loop.nested import NOT_STOPPED
 from labwright.runs import RunDirectory, RunLock
 from labwright.runs.record import section
 from labwright.train.distributed.world import ALONE, RankLost, World, launched_size
+from labwright.train.nonfinite import NonFiniteLoss
 
 from .earlier import Earlier, open_earlier
 from .keeper import Keeper
@@ -46,7 +47,10 @@ def joined(experiment: "BareExperiment[ExperimentArgs]", options: RunOptions) ->
         return
     from labwright.train.distributed.group import Group, join, recall
 
+    from .strategies import import_parts
+
     if launched_size() > 1:
+        import_parts(options.strategy)
         experiment.world = join(lambda: _device_of(experiment))
     key = experiment.key_of_restarts = f"labwright/run directory {next(_runs)}"
     begun = experiment.world.on_main(lambda: recall(key))
@@ -55,19 +59,29 @@ def joined(experiment: "BareExperiment[ExperimentArgs]", options: RunOptions) ->
     try:
         yield options
     except UserError:  # which all ranks have met with
-        _leave(experiment.world)
+        _leave(experiment, options.strategy)
         raise
     except BaseException as error:
         if isinstance(experiment.world, Group):
             experiment.world.confess(error)
+        if _ends_all(experiment, error):
+            _leave(experiment, options.strategy)
         raise
     else:
-        _leave(experiment.world)
+        _leave(experiment, options.strategy)
 
 
-def _leave(world: World) -> None:
-    if world.size > 1:
-        cast("Group", world).leave()
+def _ends_all(experiment: "BareExperiment[ExperimentArgs]", error: BaseException) -> bool:
+    """Whether every rank ends by this error, after the same step."""
+    stop = experiment.recorder.stop if hasattr(experiment, "recorder") else None
+    return isinstance(error, NonFiniteLoss) or (isinstance(stop, AgreedStop) and stop.is_orderly)
+
+
+def _leave(experiment: "BareExperiment[ExperimentArgs]", strategy: str) -> None:
+    if experiment.world.size > 1:
+        if strategy != "fsdp":  # there the model itself needs the group
+            cast("Experiment[ExperimentArgs]", experiment).parallel_model = None  # or its threads would outlive it
+        cast("Group", experiment.world).leave()
 
 
 def _device_of(experiment: "BareExperiment[ExperimentArgs]") -> Any:

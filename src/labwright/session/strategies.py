@@ -1,5 +1,6 @@
 """How several ranks share the work of training: what `--strategy` stands for."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from labwright.args import ExperimentArgs, UserError
@@ -10,6 +11,20 @@ if TYPE_CHECKING:
     import torch
 
     from labwright.experiment import Experiment
+
+
+def import_parts(strategy: str) -> None:
+    """Import what a strategy needs of torch, while there is no group yet.
+
+    Defaults of functions there are the group of that moment: it would live on in them, and so would its threads, which
+    may abort a process that exits.
+    """
+    if strategy == "fsdp":
+        import_module("labwright.train.distributed.fsdp")
+    elif strategy == "zero":
+        from labwright.train.distributed.zero import zero_class
+
+        zero_class()
 
 
 def build_parallel(experiment: "Experiment[ExperimentArgs]") -> Any:

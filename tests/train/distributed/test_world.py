@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from labwright.args import UserError
-from labwright.train.distributed.world import ALONE, launched_rank, launched_size, on_cpu
+from labwright.train.distributed.world import ALONE, is_on_one_machine, launched_rank, launched_size, on_cpu
 
 
 def test_a_process_alone_is_the_one_that_writes_and_asks_nobody() -> None:
@@ -19,6 +19,15 @@ def test_the_rank_is_what_torchrun_says_where_there_are_several(monkeypatch: pyt
     for name, value in {"RANK": "1", "WORLD_SIZE": "3"}.items():
         monkeypatch.setenv(name, value)
     assert (launched_rank(), launched_size()) == (1, 3)
+
+
+def test_ranks_are_on_one_machine_where_torchrun_has_started_all_of_them_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_on_one_machine()
+    for name, value in {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "4"}.items():
+        monkeypatch.setenv(name, value)
+    assert is_on_one_machine()
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert not is_on_one_machine()
 
 
 def test_a_world_size_of_another_program_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
