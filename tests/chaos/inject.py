@@ -9,7 +9,8 @@ file opened for writing behind their back counts too. Faults:
     after      SIGKILL right after it
     torn       SIGKILL when half of a write is done (before the operation if it is none)
     signal     the signal `signal` before the operation
-    full       from the operation on, whatever needs space fails with ENOSPC; a write still gets half of its bytes out
+    full       from the operation on, whatever needs space fails with ENOSPC; a write still gets half of its bytes out,
+               and the room that was taken for run.json before can be used
     broken     from the operation on, everything fails with EIO
     power      power loss before the operation: what was not synced is lost in the way `loss` says, then SIGKILL
 """
@@ -227,6 +228,7 @@ class _Injector:
         self.pid = os.getpid()
         self.count = 0
         self.has_struck = False
+        self.rooms = set[str]()
         self.turn = threading.RLock()
         self.of_thread = threading.local()
         self.match = re.compile(fault.match)
@@ -325,7 +327,7 @@ class _Injector:
 
     def _before(self, kind: str, path: str, target: str | None, is_hit: bool, half: Callable[[], Any] | None) -> None:
         fault = self.fault
-        if fault.mode == "full" and self.has_struck and kind in NEEDS_SPACE:
+        if fault.mode == "full" and self.has_struck and kind in NEEDS_SPACE and path not in self.rooms:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         if fault.mode == "broken" and self.has_struck:
             raise OSError(errno.EIO, os.strerror(errno.EIO), path)
@@ -337,6 +339,7 @@ class _Injector:
     def _hit(self, kind: str, path: str, half: Callable[[], Any] | None) -> None:
         self.has_struck = True
         self._note(STRUCK)
+        self.rooms = {str(room) for room in Path(self.root).rglob(".run.json.*.tmp")} - {path}
         match self.fault.mode:
             case "torn" if half is not None:
                 half()

@@ -112,8 +112,8 @@ MUTANTS = (
     Mutant(
         "files are written under their own name",
         "runs/durable.py",
-        '    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")',
-        "    temporary = path\n    path.unlink(missing_ok=True)",
+        "    temporary = _temporary_of(path)\n",
+        "    temporary = path\n    path.unlink(missing_ok=True)\n",
         on("mlp", killed_while_it_writes, "torn", f"write{INDEX}"),
         "SIGKILL in the middle of a write",
     ),
@@ -129,7 +129,7 @@ MUTANTS = (
     ),
     Mutant(
         "temporary files of killed writes stay",
-        "runs/checkpoints.py",
+        "runs/checkpoints/store.py",
         "        removed = [path for folder in folders for path in remove_temporaries(folder)]",
         "        removed = []",
         on("mlp", killed_while_it_writes, "torn", f"write{INDEX}"),
@@ -137,7 +137,7 @@ MUTANTS = (
     ),
     Mutant(
         "checkpoints that the index does not name stay",
-        "runs/checkpoints.py",
+        "runs/checkpoints/store.py",
         "        orphans = [path for path in self._files() if path.name not in named]",
         "        orphans = []",
         on("mlp", killed_while_it_stops),
@@ -145,10 +145,10 @@ MUTANTS = (
     ),
     Mutant(
         "old checkpoints are deleted before the new one is there",
-        "runs/checkpoints.py",
+        "runs/checkpoints/store.py",
         "        digest = write_durably(path, data)\n",
-        "        for entry in _ranked(previous, 'last')[1:]:\n"
-        "            if entry not in _ranked(previous, 'best'):\n"
+        "        for entry in ranked(previous, 'last')[1:]:\n"
+        "            if entry not in ranked(previous, 'best'):\n"
         "                remove_file(self.directory / entry['file'])\n"
         "        digest = write_durably(path, data)\n",
         on("mlp", killed_while_it_writes, "kill", r"rename \S*/checkpoints/\.step_"),
@@ -156,15 +156,15 @@ MUTANTS = (
     ),
     Mutant(
         "checksums are not compared",
-        "runs/checkpoints.py",
-        '    if file_sha256(path) != entry["sha256"]:',
+        "runs/checkpoints/damage.py",
+        "    if file_sha256(path) != sha256:",
         "    if False:",
         on("mlp", damaged, "a flipped bit"),
         "a flipped bit",
     ),
     Mutant(
         "there is no way back to an older checkpoint",
-        "runs/checkpoints.py",
+        "runs/checkpoints/store.py",
         "                rejected.append(str(error))\n                continue\n",
         "                raise\n",
         on("mlp", damaged, "truncated"),

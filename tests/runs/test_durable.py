@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +20,7 @@ from labwright.args.errors import UserError
 from labwright.runs.durable import (
     DiskError,
     JsonlWriter,
+    Room,
     cut_rows,
     make_directory,
     read_jsonl,
@@ -112,6 +114,42 @@ def test_a_disk_that_refuses_everything_is_one_line_with_the_first_cause(
     with pytest.raises(DiskError, match=cause) as caught:
         write_durably(tmp_path / "index.json", b"new")
     assert "\n" not in str(caught.value) and caught.value.cause.errno == number
+
+
+def test_a_file_can_be_replaced_in_room_that_was_taken_before_the_disk_was_full(
+    tmp_path: Path, full_disk: Callable[[], None]
+) -> None:
+    path = tmp_path / "run.json"
+    write_durably(path, b"old")
+    room = Room(path, 1000)
+    full_disk()
+    with pytest.raises(DiskError, match="no space is left"):
+        write_durably(path, b"new")
+    room.fill(b"new")
+    room.release()
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["run.json"]
+
+
+def test_room_whose_filling_fails_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run.json"
+    write_durably(path, b"old")
+    room = Room(path, 1000)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(DiskError, match="the device failed"):
+        room.fill(b"new")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["run.json"]
+
+
+def test_room_that_a_kill_left_is_removed_with_the_temporary_files(tmp_path: Path) -> None:
+    Room(tmp_path / "run.json", 1000)
+    assert len(remove_temporaries(tmp_path)) == 1
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_row_that_does_not_fit_leaves_the_rows_before_it(tmp_path: Path) -> None:

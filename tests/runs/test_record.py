@@ -1,8 +1,13 @@
 import json
+import os
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from labwright.runs import DiskError
 from labwright.runs.record import RunRecord
 
 
@@ -65,6 +70,27 @@ def test_a_failed_run_says_why(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     RunRecord.start(path).finish("failed", error="RuntimeError: boom")
     assert (read(path)["status"], read(path)["error"]) == ("failed", "RuntimeError: boom")
+
+
+def test_a_run_that_a_full_disk_ended_says_so(tmp_path: Path, full_disk: Callable[[], None]) -> None:
+    path = tmp_path / "run.json"
+    record = RunRecord.start(path)
+    record.keep_room()
+    full_disk()
+    with pytest.raises(DiskError):
+        record.finish("finished")
+    assert read(path)["status"] == "running"
+    record.finish("failed", error="DiskError: model.safetensors cannot be written")
+    assert (read(path)["status"], read(path)["error"][:9]) == ("failed", "DiskError")
+    assert os.listdir(tmp_path) == ["run.json"]
+
+
+def test_the_room_for_the_end_is_given_back_at_the_end(tmp_path: Path) -> None:
+    record = RunRecord.start(tmp_path / "run.json")
+    record.keep_room()
+    assert len(os.listdir(tmp_path)) == 2
+    record.finish("finished")
+    assert os.listdir(tmp_path) == ["run.json"]
 
 
 def test_no_secret_reaches_the_record(tmp_path: Path) -> None:

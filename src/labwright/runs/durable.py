@@ -55,7 +55,7 @@ def write_durably(path: Path, data: Payload, *, mode: int = 0o666) -> str:
     Raises:
         DiskError: the disk is full, or failed.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = _temporary_of(path)
     with disk_errors(path):
         try:
             file = open(temporary, "x+b", opener=lambda name, flags: os.open(name, flags, mode))
@@ -72,6 +72,47 @@ def write_durably(path: Path, data: Payload, *, mode: int = 0o666) -> str:
     return digest
 
 
+class Room:
+    """Space on the disk for one more version of a small file, taken while there is some.
+
+    It lies beside the file, under such a name as `write_durably` uses. `fill` asks the disk for no more than that.
+    """
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._path = path
+        self._taken = _temporary_of(path)
+        with disk_errors(path):
+            try:
+                self._taken.write_bytes(os.urandom(size))  # zeros might take no space
+            except BaseException:
+                self.release()
+                raise
+
+    def fill(self, data: bytes) -> None:
+        """Replace the file by `data` in this space, as `write_durably` does; the space is used up then.
+
+        Raises:
+            DiskError: the disk failed, or `data` is larger than the space and the disk is full.
+        """
+        with disk_errors(self._path):
+            try:
+                with self._taken.open("r+b") as file:
+                    file.write(data)
+                    file.truncate()
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(self._taken, self._path)
+            except BaseException:
+                self.release()
+                raise
+            sync_directory(self._path.parent)
+
+    def release(self) -> None:
+        """Give the space back, if it is still there."""
+        with contextlib.suppress(OSError):
+            self._taken.unlink(missing_ok=True)
+
+
 def write_payload(file: BinaryIO, data: Payload) -> str:
     """Write `data` to an empty file that is open for reading too; the SHA-256 (hex) of it.
 
@@ -86,6 +127,10 @@ def write_payload(file: BinaryIO, data: Payload) -> str:
         hashed.update(piece)
         file.write(piece)
     return hashed.hexdigest()
+
+
+def _temporary_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
 
 
 def file_sha256(path: Path) -> str:

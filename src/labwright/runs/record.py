@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypedDict, Unpack, cast
 
 from .directory import RunDirectory
-from .durable import strict_json, write_durably
+from .durable import DiskError, Room, strict_json, write_durably
 from .redaction import redact
+
+_ROOM_TO_GROW = 16_384
+"""Bytes by which a record may outgrow what it is when its room is taken."""
 
 
 class RunFacts(TypedDict, total=False):
@@ -47,6 +50,7 @@ class RunRecord:
         self.seconds_before: float = content.get("duration_seconds") or 0.0
         """How long the run had taken when it was taken up, as far as it was ended and not killed."""
         self._started = time.monotonic()
+        self._room: Room | None = None
 
     @classmethod
     def start(cls, path: Path, *, secrets: Iterable[str] = (), **facts: Unpack[RunFacts]) -> Self:
@@ -67,6 +71,10 @@ class RunRecord:
         record.update()
         return record
 
+    def keep_room(self) -> None:
+        """Take the space now that the run's end needs: a full disk, which ends it, could not be told of otherwise."""
+        self._room = Room(self.path, len(self._text()) + _ROOM_TO_GROW)
+
     def update(self, **facts: Unpack[RunFacts]) -> None:
         """Replace the given sections."""
         # A package may have a name like a secret's, and its version is none.
@@ -79,10 +87,20 @@ class RunRecord:
         self.content["status"] = status
         self.content["ended_at"] = _now()
         self.content["duration_seconds"] = round(self.seconds_before + time.monotonic() - self._started, 3)
-        self.update(**facts)
+        try:
+            self.update(**facts)
+        except DiskError:
+            if status == "finished" or self._room is None:
+                raise
+            self._room.fill(self._text())
+        if self._room is not None:
+            self._room.release()
 
     def _write(self) -> None:
-        write_durably(self.path, strict_json(self.content, indent=2) + b"\n")
+        write_durably(self.path, self._text())
+
+    def _text(self) -> bytes:
+        return strict_json(self.content, indent=2) + b"\n"
 
 
 def section(record: Mapping[str, Any], name: str) -> dict[str, Any]:
