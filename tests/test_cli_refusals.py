@@ -27,7 +27,10 @@ class TestRefusals:
         [
             (["--experiment_id=digitz"], ["digitz", "did you mean digits?", "mnist"]),
             (["--epochs=2"], ["--experiment_id is required", "mnist"]),
-            (["digits"], ["unknown command 'digits'"]),
+            (["compar"], ['unknown command "compar"', "did you mean compare?"]),
+            (["lr_fnd", "digits"], ["did you mean lr-find?"]),
+            (["digits"], ['unknown command "digits"', "did you mean --experiment_id=digits?"]),
+            (["wibble"], ['unknown command "wibble"; known: resume, runs']),
             ([*DIGITS, "--hiden_sizes=[3]"], ["hiden_sizes", "hidden_sizes"]),
             ([*DIGITS, "--epochs=many"], ["--epochs", "many", "integer"]),
             ([*DIGITS, "--epochs=-1"], ["--epochs", "-1", "greater than or equal to 0"]),

@@ -157,6 +157,7 @@ class BareExperiment(NestedLoop, Generic[ArgsT]):
         if self.options.predict_input is not None:
             inputs = self.build_inputs(self.options.predict_input)
             self.splits = replace(self.splits, test={"inputs": inputs})
+            self.warnings += getattr(inputs, "warnings", ())
 
     def build_loaders(self) -> None:
         """Fill `self.loaders` with what `build_loader` makes of each dataset."""

@@ -4,7 +4,7 @@ import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +16,7 @@ from labwright.args.machine import MachineConfig, config_path, write_first_confi
 from labwright.args.options import RunOptions
 from labwright.args.read import Reading, fail, flag_values
 from labwright.args.registry import Registry, as_registry, describe, resolve
+from labwright.args.wording import nearest, quoted
 from labwright.commands import COMMANDS as RUN_COMMANDS
 from labwright.commands import Project
 from labwright.commands import parsers as command_parsers
@@ -106,11 +107,11 @@ def _dispatch(
         and not config_path().with_name("pyproject.toml").is_file()
     ):
         return _overview({}, prog)
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+        raise _unknown_command(words[0], load_registry)
     registry = load_registry()
     if words and words[0] == "completion":
         return _completion(registry, machine, words[1:], prog)
-    if words and not words[0].startswith("-"):
-        raise UserError(f"unknown command {words[0]!r}; known: {', '.join(COMMANDS)}; or give --experiment_id=ID")
     named = _named_id(words, machine)
     # where there is only one experiment flags mean it, and for one that runs by itself an empty line does too
     is_meant = named is None and len(registry) == 1 and (words or isinstance(experiments, type))
@@ -120,6 +121,16 @@ def _dispatch(
     if not words or "-h" in words or "--help" in words:
         return _overview(registry, prog)
     raise UserError(f"--experiment_id is required; known: {', '.join(registry)}")
+
+
+def _unknown_command(word: str, load_registry: Callable[[], Registry]) -> UserError:
+    """What to say of a first word that is no command, but nearly one, or the id of an experiment."""
+    meant = {command: command for command in COMMANDS}
+    with suppress(UserError):  # outside a lab commands are all there is
+        meant |= {experiment_id: f"--experiment_id={experiment_id}" for experiment_id in load_registry()}
+    guess = nearest(word, list(meant))
+    hint = f"did you mean {meant[guess]}? " if guess else ""
+    return UserError(f"unknown command {quoted(word)}; {hint}known: {', '.join(COMMANDS)}; or give --experiment_id=ID")
 
 
 def _resume_words(words: list[str], prog: str) -> list[str]:

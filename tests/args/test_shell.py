@@ -63,6 +63,43 @@ def test_bash_accepts_the_script() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+COMPLETED = """
+completed() {
+  COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
+  [[ $(complete -p "$1") =~ ' -F '([^ ]+) ]] && ${BASH_REMATCH[1]} "$@"
+  echo "${COMPREPLY[*]}"
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_bash_completes_a_script_behind_python_and_leaves_the_rest_to_python() -> None:
+    text = completion(LabArgs, prog="run.py")
+    asked = """
+own() { COMPREPLY=("python's own"); }
+complete -o nospace -F own python
+%s
+completed python lab/run.py --activation g
+completed run.py --deb
+completed python run
+completed python other.py --deb
+completed python3 run.py --deb
+completed python3 other.py --deb
+complete -p python
+"""
+    # sourced twice, as with a second script
+    done = subprocess.run(["bash", "--norc"], input=COMPLETED + asked % (text + text), capture_output=True, text=True)
+    *lines, spec = done.stdout.splitlines()
+    assert lines == ["gelu", "--debug", "python's own", "python's own", "--debug", ""]
+    assert done.stderr == ""
+    assert spec.startswith("complete -o nospace -F ") and spec.endswith("_behind_python python")
+
+
+def test_a_program_that_is_no_script_has_nothing_to_do_with_python() -> None:
+    assert "python" not in completion(LabArgs, prog="labwright")
+    assert "python" not in completion(LabArgs, prog="run.py", shell="zsh")
+
+
 def test_missing_shtab_is_one_line_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "shtab", None)
     with pytest.raises(UserError, match=r"pip install shtab"):

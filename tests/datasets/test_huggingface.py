@@ -90,6 +90,16 @@ def test_stored_directory_is_read(flowers: Any, tmp_path: Path) -> None:
     assert splits.fingerprint == from_huggingface(flowers, input="vector", target="species").fingerprint
 
 
+def test_a_share_of_a_set_that_is_stored_is_told_to_have_no_effect(flowers: Any, tmp_path: Path) -> None:
+    hf.DatasetDict({"train": flowers, "validation": flowers}).save_to_disk(str(tmp_path / "flowers"))
+
+    args = HuggingFaceDataArgs(path=tmp_path / "flowers", input=["vector"], target="species", val_fraction=0)
+
+    assert args.build(tmp_path).warnings == (
+        "val_fraction=0 has no effect: a validation set is stored, and used as it is.",
+    )
+
+
 def test_bad_input_is_one_clear_line(flowers: Any, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no column 'colour'; it has length, width"):
         from_huggingface(flowers, input="colour", target="species")

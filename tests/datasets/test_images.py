@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from labwright.args import UserError
+from labwright.datasets import open_images
 from labwright.datasets.args import DatasetArgs, DiabetesDataArgs, DigitsDataArgs, MnistDataArgs
 from labwright.datasets.splits import Splits
 from labwright.datasets.tensor import TensorDataset, split_tensors
@@ -62,6 +63,17 @@ def test_pictures_of_any_kind_become_the_training_shape(tmp_path: Path, folder: 
     assert inputs.inputs.shape == (6, 1, 28, 28)
     assert inputs.input_shape == splits.input_shape
     assert (inputs.inputs.int() - inputs.inputs[0].int()).abs().max() <= 3
+
+
+def test_images_that_are_resized_are_counted_and_those_that_fit_are_not(digits: Splits, folder: Path) -> None:
+    grey(8, 8).save(folder / "1.png")
+    assert open_images(folder, digits).warnings == ()
+    grey(5, 9).save(folder / "2.png")
+    [line] = open_images(folder, digits).warnings
+    assert line == "1 of 2 images is resized to 8 x 8, which the model was trained on (2.png is 9 x 5)"
+    grey(9, 9).save(folder / "0.png")
+    [line] = open_images(folder, digits, crop=True).warnings
+    assert line.startswith("2 of 3 images are resized and cropped to 8 x 8") and "(0.png is 9 x 9)" in line
 
 
 def test_transparent_is_black_and_a_turned_photo_stands_up(digits: Splits, folder: Path) -> None:

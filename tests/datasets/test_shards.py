@@ -105,6 +105,13 @@ def test_loaders_take_the_order_of_the_dataset(tmp_path: Path, num_workers: int)
     assert loader.state_dict()["dataset"] == train.fingerprint
 
 
+def test_shares_of_sets_that_are_stored_are_told_to_have_no_effect(tmp_path: Path) -> None:
+    path = pets(tmp_path / "pets", 60, ("train", "dev"))
+    assert built(path, test_fraction=0.5).warnings == ()
+    [line] = built(path, val_fraction=0.3).warnings
+    assert line == "val_fraction=0.3 has no effect: a validation set is stored, and used as it is."
+
+
 @pytest.mark.parametrize("stored", [("train", "val", "test"), ("train", "validation"), ("train", "dev"), ("photos",)])
 def test_stored_splits_are_used_and_missing_ones_held_out(tmp_path: Path, stored: tuple[str, ...]) -> None:
     splits = built(pets(tmp_path / "pets", 60, stored))

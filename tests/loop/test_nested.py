@@ -148,6 +148,12 @@ def test_stopping_ends_cleanly_at_the_end_of_that_level(
     assert trace.count("loop run_batch") == seen - skipped
 
 
+def test_a_level_that_there_is_not_is_named_with_those_that_there_are() -> None:
+    level: Any = "epochs"
+    with pytest.raises(ValueError, match="no level 'epochs' to stop; the levels are experiment, epoch, dataset, batch"):
+        Counting().stop(level)
+
+
 def test_stopping_before_a_level_runs_leaves_its_inside_out() -> None:
     trace: list[str] = []
     loop = tracing(Counting, "loop", trace)

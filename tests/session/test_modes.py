@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from labwright.args import RunOptions, UserError
+from labwright.session import Launch
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
 
@@ -42,6 +43,23 @@ def test_predict_mode_writes_predictions_and_measures_nothing(make: Callable[...
     assert predicted.test == {} and predicted.epochs == 0
     assert record(predicted.run_dir)["status"] == "finished"
     assert (predicted.run_dir / "args.yaml").is_file() and not (predicted.run_dir / "history.jsonl").exists()
+
+
+def test_flags_of_training_are_named_where_nothing_is_trained(make: Callable[..., Any]) -> None:
+    sources = {
+        "epochs": "--epochs=9",
+        "optimizer.learning_rate": "--learning_rate=1",
+        "model.hidden_sizes": "--hidden_sizes=[4]",
+        "ema_decay": "preset.yaml",
+    }
+    launch = Launch(sources=sources)
+    trained = make().run(RunOptions(log_every_n_steps=10), launch=launch)
+    assert trained.warnings == []
+    for_it = make(from_checkpoint=str(trained.run_dir))
+    tested = for_it.run(RunOptions(mode="test", log_every_n_steps=10), launch=launch)
+    [line] = tested.warnings
+    assert line == "mode=test trains nothing: --epochs, --learning_rate, --log_every_n_steps have no effect"
+    assert for_it.run(RunOptions(mode="predict"), launch=Launch(sources={"seed": "--seed=1"})).warnings == []
 
 
 @pytest.mark.parametrize("mode", ["test", "predict"])

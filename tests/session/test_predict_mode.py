@@ -104,6 +104,7 @@ def test_images_of_any_size_are_made_to_fit_mnist(
     ended = command_line(*words, "--mode=predict", f"--predict_input={large}", f"--from_checkpoint={trained}")
     rows = predictions(ended.run)
     assert np.mean([row["name"].endswith(f"_{row['prediction']}.png") for row in rows]) > 0.85
+    assert ended.err.count("50 of 50 images are resized to 28 x 28") == (size != 28)
 
 
 class TestCsv:

@@ -103,7 +103,7 @@ class ExperimentArgs(Args):
     )
     keep_freed_memory: bool = Field(
         default=True,
-        description="Keep memory that tensors free on a CPU for the next step while there is plenty (glibc).",
+        description="Keep main memory that tensors free for the next step, while there is plenty (glibc).",
         json_schema_extra=_SAFE,
     )
     compile: bool = Field(

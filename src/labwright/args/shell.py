@@ -1,5 +1,7 @@
 """Static completion scripts for bash and zsh, made from the same schema as everything else."""
 
+import re
+import shlex
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -11,6 +13,38 @@ from .draft import Draft
 from .errors import UserError
 from .names import Names
 from .parser import build_parser
+
+_BEHIND_PYTHON = """
+# `python SCRIPT ...` completes as `SCRIPT ...` does, whatever else follows python as it did before.
+COMPLETE_behind_python() {
+  local before="COMPLETE_before_${1##*/}"
+  if (( COMP_CWORD > 1 )) && [[ ${COMP_WORDS[1]##*/} == SCRIPT ]]; then
+    COMP_WORDS=("${COMP_WORDS[@]:1}")
+    (( COMP_CWORD -= 1 ))
+    COMPLETE
+  elif [[ -n ${!before} ]]; then
+    "${!before}" "$@"
+  fi
+}
+
+COMPLETE_take_python() {
+  local known load
+  # what the bash-completion package would read at the first use, and put in the place of this
+  for load in _comp_load _completion_loader; do
+    complete -p "$1" || { declare -F "$load" && "$load" "$1"; }
+  done
+  known=$(complete -p "$1")
+  if [[ -z $known ]]; then
+    complete -o bashdefault -o default -F COMPLETE_behind_python "$1"
+  elif [[ $known =~ ' -F '([^ ]+) && ${BASH_REMATCH[1]} != COMPLETE_behind_python ]]; then
+    printf -v "COMPLETE_before_$1" %s "${BASH_REMATCH[1]}"
+    eval "${known/ -F ${BASH_REMATCH[1]}/ -F COMPLETE_behind_python}"
+  fi
+}
+
+COMPLETE_take_python python > /dev/null 2>&1
+COMPLETE_take_python python3 > /dev/null 2>&1
+"""
 
 
 def completion(model: type[BaseModel], *, prog: str, shell: Literal["bash", "zsh"] = "bash") -> str:
@@ -40,7 +74,15 @@ def script(parser: ArgumentParser, shell: str) -> str:
         import shtab
     except ImportError:
         raise UserError("completion scripts need shtab: pip install shtab") from None
-    return shtab.complete(parser, shell=shell)
+    text: str = shtab.complete(parser, shell=shell)
+    return text + _behind_python(text, parser.prog) if shell == "bash" and parser.prog.endswith(".py") else text
+
+
+def _behind_python(text: str, prog: str) -> str:
+    """What has bash complete `python run.py` like `run.py`, as zsh does by itself; `text` is the script so far."""
+    found = re.search(r"^complete .*-F (\w+) ", text, re.MULTILINE)
+    assert found is not None
+    return _BEHIND_PYTHON.replace("COMPLETE", found[1]).replace("SCRIPT", shlex.quote(prog))
 
 
 Commands = Mapping[str, "ArgumentParser | Commands"]

@@ -1,6 +1,7 @@
 """Hugging Face `datasets` objects as splits. They are held in memory."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor
 from labwright.args import UserError
 
 from .args import HuggingFaceDataArgs
-from .splits import SPLIT_NAMES, Splits, fingerprint, hold_out
+from .splits import SPLIT_NAMES, Splits, fingerprint, fractions_in_vain, hold_out
 from .tensor import TensorDataset
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def build_huggingface(args: HuggingFaceDataArgs) -> Splits:
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path} is not a directory that save_to_disk wrote: {reason}") from error
-    return from_huggingface(
+    splits = from_huggingface(
         stored,
         input=args.input,
         target=args.target,
@@ -38,6 +39,7 @@ def build_huggingface(args: HuggingFaceDataArgs) -> Splits:
         test_fraction=args.test_fraction,
         split_seed=args.split_seed,
     )
+    return replace(splits, warnings=fractions_in_vain(args, _named_splits(stored)))
 
 
 def from_huggingface(

@@ -1,6 +1,7 @@
 """Pictures of one's own as inputs for a model that was trained on a dataset of images."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import torch
 from PIL import Image, ImageOps
 
 from labwright.args import UserError
+from labwright.args.reading import reading
+from labwright.args.wording import one_line
 
 from .provenance import unfold
 from .splits import Splits
@@ -22,9 +25,9 @@ def open_images(path: Path, splits: Splits, *, white: int = 255, crop: bool = Fa
     """The images in a folder (or one image) as inputs like those of the training set; `name` is the file's.
 
     They are sorted by name, made grey or coloured and resized to the training images' shape, and scaled as those are:
-    the whole image, or with `crop` the middle of it that has this shape. `white` is what the training set stores for
-    white. Light and dark are not swapped: MNIST and digits are light strokes on dark ground, so ink on paper has to be
-    inverted first. What is transparent counts as black.
+    the whole image, or with `crop` the middle of it that has this shape; `warnings` says so. `white` is what the
+    training set stores for white. Light and dark are not swapped: MNIST and digits are light strokes on dark ground, so
+    ink on paper has to be inverted first. What is transparent counts as black.
 
     A hidden file is passed over; anything else that is no image is a UserError, as are images of more pixels than
     Pillow's limit, which is looked up in their headers.
@@ -34,22 +37,36 @@ def open_images(path: Path, splits: Splits, *, white: int = 255, crop: bool = Fa
         raise UserError(f"{splits.name} has inputs of shape {list(shape)}, which no picture can be turned into")
     path = path.expanduser()
     paths = _image_paths(path)
-    pixels = np.stack([_read(each, shape, crop=crop) for each in paths])
+    pixels, sizes = zip(*(_read(each, shape, crop=crop) for each in paths), strict=True)
     mean, std = _scaling(splits)
-    return InputDataset(
-        torch.from_numpy(pixels),
+    inputs = InputDataset(
+        torch.from_numpy(np.stack(pixels)),
         source=str(path),
         mean=mean * 255 / white,
         std=std * 255 / white,
         names=[each.name for each in paths],
     )
+    inputs.warnings = _told_of_resized(paths, sizes, shape, crop=crop)
+    return inputs
+
+
+def _told_of_resized(
+    paths: Sequence[Path], sizes: Sequence[tuple[int, int]], shape: tuple[int, ...], *, crop: bool
+) -> tuple[str, ...]:
+    """A line on the images, each of so many pixels (width, height), that have another shape than those trained on."""
+    height, width = shape[1:]
+    other = [(path.name, size) for path, size in zip(paths, sizes, strict=True) if size != (width, height)]
+    if not other:
+        return ()
+    name, (wide, high) = other[0]
+    done = "resized and cropped" if crop else "resized"
+    said = f"{len(other):,} of {len(paths):,} images {'is' if len(other) == 1 else 'are'} {done} to {width} x {height}"
+    return (f"{said}, which the model was trained on ({one_line(name)} is {wide} x {high})",)
 
 
 def _image_paths(path: Path) -> list[Path]:
-    try:
+    with reading(path):
         paths = sorted(path.iterdir()) if path.is_dir() else [path]
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     paths = [each for each in paths if not each.name.startswith(".")]
     if not path.exists():
         raise UserError(f"{path} does not exist; name an image, or a folder of images")
@@ -63,8 +80,8 @@ def _image_paths(path: Path) -> list[Path]:
     return paths
 
 
-def _read(path: Path, shape: tuple[int, ...], *, crop: bool) -> np.ndarray:
-    """The image as uint8 [channels, height, width]."""
+def _read(path: Path, shape: tuple[int, ...], *, crop: bool) -> tuple[np.ndarray, tuple[int, int]]:
+    """The image as uint8 [channels, height, width], and the width and height that it had."""
     channels, height, width = shape
     try:
         with warnings.catch_warnings():
@@ -79,7 +96,7 @@ def _read(path: Path, shape: tuple[int, ...], *, crop: bool) -> np.ndarray:
     except Exception as error:  # decoders raise anything from SyntaxError to struct.error on a damaged file
         reason = getattr(error, "strerror", None) or f"it is damaged, or no image ({type(error).__name__})"
         raise UserError(f"cannot read {path}: {reason}") from error
-    return np.asarray(sized, dtype=np.uint8).reshape(height, width, channels).transpose(2, 0, 1)
+    return np.asarray(sized, dtype=np.uint8).reshape(height, width, channels).transpose(2, 0, 1), upright.size
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -15,7 +15,7 @@ from .images import open_images
 from .shard_classes import class_names_of, count_classes, warn_of_classes
 from .shard_fields import ChosenFields, choose_fields
 from .shard_samples import ShardSamples
-from .splits import SPLIT_NAMES, Dataset, Splits, hold_out
+from .splits import SPLIT_NAMES, Dataset, Splits, fractions_in_vain, hold_out
 
 _LOOK_STREAM = int.from_bytes(b"look")
 _NUM_LOOKED_AT = 256
@@ -42,7 +42,7 @@ def build_shards(args: ShardsDataArgs) -> Splits:
     inputs, targets = _look_at(sets["train"], args.split_seed)
     class_names = () if fields.task == "regression" else class_names_of(opened, fields.names["target"])
     num_outputs = count_classes(args, opened, parts, class_names) or _num_columns(targets)
-    warnings = (*warnings, *warn_of_classes(args, parts, class_names))
+    warnings = (*warnings, *fractions_in_vain(args, stored), *warn_of_classes(args, parts, class_names))
     scaling = _scaling(opened)
     if scaling is None:
         scaling = _measured(inputs)

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .grouped import take_groups
-from .splits import Batch, Splits, drawn, fingerprint, hold_out
+from .gathered import Gathered
+from .splits import Batch, Splits, draw, fingerprint, hold_out
 
 if TYPE_CHECKING:
     from .splits import Indices
@@ -23,7 +23,7 @@ def scaled(inputs: Tensor, mean: float, std: float) -> Tensor:
     return inputs if std == 1.0 else inputs.mul_(1.0 / std)
 
 
-class InputDataset:
+class InputDataset(Gathered):
     """Inputs in one tensor, without targets: what is to be predicted, or not labelled yet.
 
     They are kept as they come (images as uint8) and become float32 as `(input - mean) / std` when batched, with `mean`
@@ -37,6 +37,8 @@ class InputDataset:
     takes_tensors = True
     """Loaders call `gather` with a tensor of positions, and `finish` when the batch lies where it is worked on. A
     subclass with a `__getitems__` of its own is asked by that, with a list."""
+    warnings: tuple[str, ...] = ()
+    """What whoever predicts for them should be told of them."""
 
     def __init_subclass__(cls) -> None:
         cls.takes_tensors = cls.takes_tensors and "__getitems__" not in vars(cls)
@@ -80,9 +82,6 @@ class InputDataset:
             raise IndexError(f"sample {index} of {len(self)}")  # what ends `for sample in dataset`
         sample = {"input": self._scaled(self.inputs[index].clone()), "index": index, "source": self.source}
         return sample if self.names is None else sample | {"name": self.names[index]}
-
-    def __getitems__(self, indices: "Indices") -> Batch:
-        return self.finish(self.gather(indices))
 
     def gather(self, indices: "Indices") -> Batch:
         """The samples at these positions as they are kept: one `index_select` of each tensor."""
@@ -144,9 +143,7 @@ class InputDataset:
         """
         if num_samples >= len(self):
             return self
-        if self.groups is not None:
-            return self.subset(take_groups(self.groups, num_samples, seed))
-        return self.subset(drawn(self._labels(), num_samples / len(self), seed))
+        return self.subset(draw(self._labels(), num_samples, seed, groups=self.groups))
 
     def _labels(self) -> int | np.ndarray:
         """What a split is stratified by, or just the number of samples."""

@@ -143,6 +143,8 @@ class NestedLoop:
 
     def stop(self, level: Level = "experiment") -> None:
         """End `level` and all within it at the next opportunity: nothing more begins, what has begun gets its end."""
+        if level not in DEPTH:
+            raise ValueError(f"there is no level {level!r} to stop; the levels are {', '.join(DEPTH)}")
         self._stopped_at = min(self._stopped_at, DEPTH[level])
 
     def is_stopped(self, level: Level) -> bool:

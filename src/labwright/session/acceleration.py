@@ -28,7 +28,7 @@ def accelerate(experiment: "Experiment[ExperimentArgs]") -> None:
     args, chosen = experiment.args, experiment.chosen
     chosen["matmul_precision"] = args.matmul_precision
     chosen["flush_denormals"] = args.flush_denormals and can_flush()
-    chosen["keep_freed_memory"] = _keeps_freed_memory(experiment)
+    chosen["keep_freed_memory"] = args.keep_freed_memory and can_keep()
     chosen["channels_last"] = _lay_out(experiment)
     chosen["compile"] = args.compile
     _compile(experiment)
@@ -43,7 +43,7 @@ def computing(experiment: "Experiment[ExperimentArgs]") -> Iterator[None]:
         UserError: torch.compile failed within.
     """
     args = experiment.args
-    keeps = kept_freed_memory() if _keeps_freed_memory(experiment) else nullcontext()
+    keeps = kept_freed_memory() if args.keep_freed_memory else nullcontext()
     with flushed_denormals(args.flush_denormals), matmul_precision(args.matmul_precision), keeps as freed_memory:
         experiment.freed_memory = freed_memory
         try:
@@ -54,10 +54,6 @@ def computing(experiment: "Experiment[ExperimentArgs]") -> Iterator[None]:
             raise
         finally:
             experiment.freed_memory = None
-
-
-def _keeps_freed_memory(experiment: "Experiment[ExperimentArgs]") -> bool:
-    return experiment.args.keep_freed_memory and experiment.device.type == "cpu" and can_keep()
 
 
 def _lay_out(experiment: "Experiment[ExperimentArgs]") -> bool:

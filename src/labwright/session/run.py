@@ -10,6 +10,7 @@ from labwright.runs.terminal import Terminal
 
 from .code import finished_twin, warnings_of_changed_code
 from .earlier import Earlier, Parent, begin_child, check_data, check_epochs, differences_of_environment
+from .in_vain import settings_in_vain
 from .launch import Launch
 from .predictions import Predictions, write_predictions
 from .preflight import quick_preflight
@@ -91,6 +92,7 @@ def _run_joined(
             num_rows = _return_to(experiment, earlier)
         if world.is_main:
             experiment.warnings += warnings_of_changed_code(experiment, earlier.directory if earlier else None, launch)
+        experiment.warnings += settings_in_vain(experiment, launch)
         for warning in experiment.warnings:
             terminal.warn(warning)
         mark(experiment, PREFLIGHT)

@@ -51,7 +51,7 @@ class TrainLoop(PassLoop):
     fingerprinter: "Fingerprinter | None" = None
     """Takes the fingerprint of each step, from the first one on."""
     freed_memory: "FreedMemory | None" = None
-    """What is kept of it, on a CPU."""
+    """What is kept of it for the next step."""
     ema: "EMA | None" = None
     position: "Position"
     log_every_n_steps: int = 50
