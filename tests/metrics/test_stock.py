@@ -66,6 +66,15 @@ def test_accuracy_is_the_same_however_batches_come(
     assert metric.compute() == pytest.approx(num_right / num_targets, abs=1e-12)
 
 
+def test_accuracy_keeps_no_large_outputs() -> None:
+    """Those of a language model would be there twice."""
+    metric, logits = Accuracy(), torch.randn(2000, 5)
+    kept = weakref.ref(logits)
+    metric.update({"logits": logits}, {"target": torch.zeros(2000, dtype=torch.int64)}, 2000)
+    del logits
+    assert kept() is None
+
+
 def test_accuracy_does_not_depend_on_the_weight_of_the_loss() -> None:
     metric = Accuracy()
     metric.update({"logits": torch.eye(2)}, {"target": torch.tensor([0, 0])}, weight=17.5)

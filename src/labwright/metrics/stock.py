@@ -73,11 +73,10 @@ class Accuracy(WeightedMean):
         A step may write its outputs to the same memory each time, as CUDA graphs do. Those of the batch before are
         kept, lest their memory serve another batch for that reason alone.
         """
-        before, self._logits_before = self._logits_before, logits
+        before, self._logits_before = self._logits_before, logits if logits.numel() <= _SMALL else None
         return (
             before is not None
             and logits.shape == before.shape
-            and logits.numel() <= _SMALL
             and target.ndim == 1
             and logits.shape[1:] != (1,)
             and logits.shape[:-1] == target.shape
