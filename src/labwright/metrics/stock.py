@@ -11,6 +11,7 @@ from .base import Metric, WeightedMean, at_least_single
 
 _COUNTED_AT_ONCE = 2**12  # targets
 _SMALL = 2**12  # logits of a batch
+_COMPARED_AT_ONCE = 2**18  # logits, at most
 _LARGEST_EXPONENT = 709  # of e, in double precision
 
 
@@ -46,6 +47,8 @@ class Accuracy(WeightedMean):
             logits = logits.detach()
         if self._may_wait(logits, target):
             self._waiting.append((logits, target.clone()))  # a loader may fill the same batch anew
+            if len(self._waiting) * logits.numel() >= _COMPARED_AT_ONCE:
+                self._compare_waiting()
         else:
             self._compare_waiting()
             self._compare(logits, target)
