@@ -113,6 +113,8 @@ def test_freed_memory_is_kept_while_there_is_room_and_a_line_says_when_there_is_
             assert self.freed_memory is not None
             self.kept.append(self.freed_memory.is_kept)
 
+    monkeypatch.setattr("labwright.train.freed_memory.process_peak", lambda: 0)
+
     def num_lines(run: Any) -> int:
         return (run.run_dir / "log.txt").read_text().count("memory has become short")
 

@@ -1,12 +1,16 @@
 """Freed memory is kept for as long as a block lasts, and no longer than there is room."""
 
+import ctypes
 import resource
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
 from labwright.train.freed_memory import FreedMemory, can_keep, kept_freed_memory
+from labwright.train.system_memory import kilobytes
 
 pytestmark = pytest.mark.skipif(not can_keep(), reason="memory is not glibc's")
 NUM_PAGES = 2**14
@@ -21,11 +25,81 @@ def num_faults() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
+def is_used_again() -> bool:
+    """Whether no new pages are needed, once what is kept has found its place."""
+    return any(num_faults() < 1000 for _ in range(12))
+
+
 def test_memory_is_used_again_within_and_given_back_afterwards() -> None:
     with kept_freed_memory():
-        num_faults()
-        assert num_faults() < 1000
+        assert is_used_again()
     assert num_faults() > NUM_PAGES
+
+
+def test_as_much_is_kept_as_there_is() -> None:
+    """More than 2 GiB at the end of the memory went back each time."""
+    libc, size = ctypes.CDLL(None), 3 * 2**30
+    libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    libc.malloc.argtypes = [ctypes.c_size_t]
+    with kept_freed_memory():
+        libc.free(libc.malloc(size))
+        assert kilobytes(Path("/proc/self/status"), "VmData") > size
+
+
+def test_block_in_a_block_leaves_the_outer_one_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    with kept_freed_memory() as outer:
+        assert outer is not None
+        with kept_freed_memory():
+            pass
+        assert is_used_again() and outer.is_kept
+        with kept_freed_memory() as inner:
+            assert inner is not None
+            monkeypatch.setattr("labwright.train.freed_memory._SECONDS", 0.0)
+            monkeypatch.setattr("labwright.train.freed_memory.free_memory", lambda: 2**20)
+            assert inner.look() and not outer.is_kept
+            assert num_faults() > NUM_PAGES
+
+
+def test_it_begins_at_the_first_look_where_a_step_takes_a_small_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process of a third of the memory would become larger than there is before the second look."""
+    monkeypatch.setattr("labwright.train.freed_memory.free_memory", lambda: 2**40)
+    for peak, begins in ((2**36, True), (2**39, False)):
+        monkeypatch.setattr("labwright.train.freed_memory.process_peak", lambda peak=peak: peak)
+        with kept_freed_memory(at_once=False) as memory:
+            assert memory is not None and not memory.is_kept
+            assert not memory.look() and memory.is_kept is begins
+            assert not memory.look() and memory.is_kept is begins
+
+
+USES = """
+import ctypes, os, resource
+from labwright.train.freed_memory import kept_freed_memory
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+def print_uses(num_pages):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(4):
+        piece = libc.malloc(num_pages * 4096)
+        libc.memset(piece, 1, num_pages * 4096)
+        libc.free(piece)
+    print(round((resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / num_pages), flush=True)
+with kept_freed_memory():
+    if child := os.fork():
+        os.waitpid(child, 0)
+    else:
+        print_uses(2**14)
+        os._exit(0)
+    print_uses(2**14)
+print_uses(2**14)
+print_uses(2**11)
+"""
+"""How often of four times the pages of a piece are new: in a forked process, within, and afterwards."""
+
+
+def test_forked_process_keeps_nothing_and_afterwards_small_pieces_are_kept_as_glibc_does() -> None:
+    done = subprocess.run([sys.executable, "-c", USES], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["4", "1", "4", "1"]
 
 
 def test_memory_is_given_back_once_it_is_short(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ def computing(experiment: "Experiment[ExperimentArgs]") -> Iterator[None]:
         UserError: torch.compile failed within.
     """
     args = experiment.args
-    keeps = kept_freed_memory() if args.keep_freed_memory else nullcontext()
+    keeps = kept_freed_memory(at_once=False) if args.keep_freed_memory else nullcontext()
     with flushed_denormals(args.flush_denormals), matmul_precision(args.matmul_precision), keeps as freed_memory:
         experiment.freed_memory = freed_memory
         try:

@@ -1,19 +1,23 @@
 """Memory that tensors free on the CPU, kept for those of the next step."""
 
 import ctypes
+import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
-from .system_memory import free_memory, process_memory
+from .system_memory import free_memory, process_memory, process_peak
 
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # malloc.h
-_NEVER = 2**31 - 1
-_USUAL_TRIM_THRESHOLD, _USUAL_MMAP_MAX = 2**26, 2**16  # the most that glibc comes to by itself, and its default
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # malloc.h
+_KEPT = {_MMAP_MAX: 0, _TRIM_THRESHOLD: -1}  # -1: never
+_USUAL = {_MMAP_MAX: 2**16, _MMAP_THRESHOLD: 2**25, _TRIM_THRESHOLD: 2**26}
+"""The default, and the most that glibc comes to by itself, which it does no more once it was told."""
 _SHARE = 0.25
 _SECONDS = 1.0
+_KEEPING: "set[FreedMemory]" = set()
+"""Of the blocks that this process is in: it has one memory."""
 
 
 class FreedMemory:
@@ -23,45 +27,60 @@ class FreedMemory:
     come in pages that the system has to find and to fill with zeros, which is between a seventh and a third of the CPU
     time of a step (benchmarks/freed_memory.py).
 
-    The pieces that are kept do not always fit, and the process may become up to twice as large. `look`, called now and
-    then, ends this where less than a quarter of the memory is free that there was to begin with.
+    The pieces that are kept do not always fit, and the process may become two to three times as large. So `look`,
+    called between steps, ends this where less than a quarter of the memory is free that there was to begin with. Unless
+    it is to begin `at_once`, the first look begins it, where the process has not taken more than such a quarter until
+    then. Forked processes, in which nobody looks, keep nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, at_once: bool = True) -> None:
         free = free_memory()
         self._least_free = 0 if free is None else int(_SHARE * (free + (process_memory() or 0)))
         self._looked = time.monotonic()
-        self.is_kept = True
-        libc = _glibc()
-        assert libc is not None
-        libc.mallopt(_MMAP_MAX, 0)
-        libc.mallopt(_TRIM_THRESHOLD, _NEVER)
+        self._may_begin = not at_once
+        if at_once:
+            self._begin()
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether what is freed is kept for this block."""
+        return self in _KEEPING
 
     def look(self) -> bool:
-        """Give back if memory has become short; whether that was so. It looks once a second at most."""
+        """Give back, for all blocks, if memory has become short; whether that was so. Looks once a second at most."""
         now = time.monotonic()
+        if self._may_begin:
+            self._may_begin, peak = False, process_peak()
+            if peak is not None and peak <= self._least_free:
+                self._begin()
         if not self.is_kept or now - self._looked < _SECONDS:
             return False
         self._looked, free = now, free_memory()
         if free is None or free >= self._least_free:
             return False
-        self.give_back()
+        _KEEPING.clear()
+        _give_back()
         return True
 
+    def _begin(self) -> None:
+        _set(_KEPT)
+        _KEEPING.add(self)
+
     def give_back(self) -> None:
-        """Have freed memory go back to the system from now on, and what has been kept where nothing lies in it."""
-        libc = _glibc()
-        if libc is not None and self.is_kept:
-            libc.mallopt(_MMAP_MAX, _USUAL_MMAP_MAX)
-            libc.mallopt(_TRIM_THRESHOLD, _USUAL_TRIM_THRESHOLD)
-            libc.malloc_trim(0)
-        self.is_kept = False
+        """Have freed memory go back to the system from now on, and what has been kept where nothing lies in it.
+
+        Not before the last of several blocks that keep it does so.
+        """
+        if self.is_kept:
+            _KEEPING.remove(self)
+            if not _KEEPING:
+                _give_back()
 
 
 @contextmanager
-def kept_freed_memory() -> Iterator[FreedMemory | None]:
+def kept_freed_memory(*, at_once: bool = True) -> Iterator[FreedMemory | None]:
     """Within, glibc keeps what is freed, as FreedMemory says; None: this process has its memory of somebody else."""
-    memory = FreedMemory() if can_keep() else None
+    memory = FreedMemory(at_once=at_once) if can_keep() else None
     try:
         yield memory
     finally:
@@ -74,10 +93,35 @@ def can_keep() -> bool:
     return _glibc() is not None
 
 
+def _give_back() -> None:
+    _set(_USUAL).malloc_trim(0)
+
+
+def _set(options: dict[int, int]) -> ctypes.CDLL:
+    libc = _glibc()
+    assert libc is not None
+    for option, value in options.items():
+        libc.mallopt(option, value)
+    return libc
+
+
+def _leave_to_parent() -> None:
+    if _KEEPING:
+        _KEEPING.clear()
+        _set(_USUAL)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
+
+
 @cache
 def _glibc() -> ctypes.CDLL | None:
     if sys.platform != "linux":
         return None
     libc = ctypes.CDLL(None)
-    needed = ("gnu_get_libc_version", "mallopt", "malloc_trim")
-    return libc if all(hasattr(libc, name) for name in needed) else None
+    if not all(hasattr(libc, name) for name in ("gnu_get_libc_version", "mallopt", "malloc_trim")):
+        return None
+    # jemalloc and tcmalloc, which many load before torch, stand before its malloc
+    addresses = [ctypes.cast(each.malloc, ctypes.c_void_p).value for each in (libc, ctypes.CDLL("libc.so.6"))]
+    return libc if addresses[0] == addresses[1] else None

@@ -3,9 +3,9 @@
 import os
 import re
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-_STATUS, _MEMORY = Path("/proc/self/status"), Path("/proc/meminfo")
+_STATUS, _MEMORY, _OWN_GROUPS = Path("/proc/self/status"), Path("/proc/meminfo"), Path("/proc/self/cgroup")
 _GROUPS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory"))
 _LIMITS = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
 _CACHED = re.compile(r"^(?:total_)?inactive_file (\d+)$", flags=re.MULTILINE)
@@ -13,13 +13,16 @@ _CACHED = re.compile(r"^(?:total_)?inactive_file (\d+)$", flags=re.MULTILINE)
 
 
 def free_memory() -> int | None:
-    """What a process may still take, in bytes: of the machine, and of the container around it; None: nobody says."""
+    """What a process may still take, in bytes: of the machine, and of the container or job around it.
+
+    None: nobody says.
+    """
     found: list[int] = []
     if _MEMORY.is_file():
         found.append(kilobytes(_MEMORY, "MemAvailable"))
     elif "SC_AVPHYS_PAGES" in os.sysconf_names:
         found.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    for folder in _GROUPS:
+    for folder in [root / path for path in _group_paths() for root in _GROUPS]:
         for most, used in _LIMITS:
             with suppress(OSError, ValueError):  # "max" is no number
                 limit, current = int((folder / most).read_text()), int((folder / used).read_text())
@@ -28,9 +31,26 @@ def free_memory() -> int | None:
     return min(found, default=None)
 
 
+def _group_paths() -> set[PurePosixPath]:
+    """That of the control group which the process is in, and of each around it, up to the container's."""
+    found = {PurePosixPath()}
+    with suppress(OSError):
+        for line in _OWN_GROUPS.read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers in ("", "memory"):
+                own = PurePosixPath(path.lstrip("/"))
+                found.update((own, *own.parents))
+    return found
+
+
 def process_memory() -> int | None:
     """What the process takes now, in bytes; None: nobody says."""
     return kilobytes(_STATUS, "VmRSS") if _STATUS.is_file() else None
+
+
+def process_peak() -> int | None:
+    """The most that the process has taken so far, in bytes; None: nobody says."""
+    return kilobytes(_STATUS, "VmHWM") if _STATUS.is_file() else None
 
 
 def kilobytes(path: Path, name: str) -> int:

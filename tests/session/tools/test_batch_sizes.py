@@ -57,6 +57,18 @@ def test_no_batch_is_larger_than_the_training_set_or_than_asked_for(make: Callab
             find_batch_size(make(), QUICK.model_copy(update=sizes))
 
 
+def test_no_size_is_measured_with_what_the_one_before_has_freed(make: Callable[..., Any], points: Any) -> None:
+    class Watched(points):
+        kept: set[bool] = set()
+
+        def compute_loss(self, batch: Any) -> Any:
+            self.kept.add(self.freed_memory is not None and self.freed_memory.is_kept)
+            return super().compute_loss(batch)
+
+    find_batch_size(make(Watched), QUICK)
+    assert Watched.kept == {False}
+
+
 def test_where_none_fits_there_is_no_answer(make: Callable[..., Any], points: Any) -> None:
     found = find_batch_size(make(full_beyond(points, 0)), QUICK)
     assert (verdicts(found), found.largest, found.fastest) == ({32: False}, None, None)
