@@ -76,6 +76,19 @@ def test_adam_comes_to_the_same_bits(kind: type[Optimizer], settings: dict[str, 
     assert_same_steps(kind, settings)
 
 
+@pytest.mark.parametrize("kind", [Adam, AdamW])
+def test_adam_of_torch_2_6_comes_to_the_same_bits(kind: type[Optimizer]) -> None:
+    """Its groups do not say whether the weight decay is decoupled."""
+    (direct, by_kernel), (usual, by_torch) = (stepped(kind, weight_decay=0.1, fused=True) for _ in range(2))
+    for group in by_kernel.param_groups:
+        group.pop("decoupled_weight_decay", None)
+    direct.set_gradients(2)
+    usual.set_gradients(2)
+    assert step_directly(by_kernel)
+    by_torch.step()
+    assert all(map(torch.equal, tensors_of(direct, by_kernel), tensors_of(usual, by_torch)))
+
+
 @given(settings=SGDS)
 def test_sgd_comes_to_the_same_bits(settings: dict[str, Any]) -> None:
     assert_same_steps(SGD, settings)

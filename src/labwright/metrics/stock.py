@@ -37,7 +37,6 @@ class Accuracy(WeightedMean):
         self._threshold = threshold
         self._waiting: list[tuple[Tensor, Tensor]] = []
         """Logits and targets of small batches, to be compared together."""
-        self._logits_before: Tensor | None = None
         self._are_right: list[Tensor] = []
         self._num_waiting = 0
 
@@ -46,7 +45,8 @@ class Accuracy(WeightedMean):
         if logits.requires_grad:
             logits = logits.detach()
         if self._may_wait(logits, target):
-            self._waiting.append((logits, target.clone()))  # a loader may fill the same batch anew
+            # Copies: a step may write its outputs, and a loader its batches, to the same memory each time.
+            self._waiting.append((logits.clone(), target.clone()))
             if len(self._waiting) * logits.numel() >= _COMPARED_AT_ONCE:
                 self._compare_waiting()
         else:
@@ -62,28 +62,21 @@ class Accuracy(WeightedMean):
 
     def state_dict(self) -> dict[str, Any]:
         self._compare_waiting()
-        return {name: value for name, value in vars(self).items() if name not in ("_waiting", "_logits_before")}
+        return {name: value for name, value in vars(self).items() if name != "_waiting"}
 
     def merge(self, others: Sequence[Any], fresh: Any) -> None:
         for metric in (self, *others):
             metric._compare_waiting()
-            metric._logits_before = None
         super().merge(others, fresh)
 
     def _may_wait(self, logits: Tensor, target: Tensor) -> bool:
-        """Whether this is another small batch like the one before it, with outputs in memory of their own.
-
-        A step may write its outputs to the same memory each time, as CUDA graphs do. Those of the batch before are
-        kept, lest their memory serve another batch for that reason alone.
-        """
-        before, self._logits_before = self._logits_before, logits if logits.numel() <= _SMALL else None
+        """Whether this is a small batch, one like those that wait."""
         return (
-            before is not None
-            and logits.shape == before.shape
-            and target.ndim == 1
-            and logits.shape[1:] != (1,)
-            and logits.shape[:-1] == target.shape
-            and logits.data_ptr() != before.data_ptr()
+            logits.numel() <= _SMALL
+            and logits.ndim == 2
+            and logits.shape[1] != 1
+            and logits.shape[:1] == target.shape
+            and (not self._waiting or logits.shape == self._waiting[0][0].shape)
         )
 
     def _compare_waiting(self) -> None:

@@ -48,7 +48,7 @@ def step_directly(optimizer: Optimizer) -> bool:
     return True
 
 
-def _adam(group: _Group, states: _States) -> Iterator[_Call]:
+def _adam(group: _Group, states: _States, is_decoupled: bool = False) -> Iterator[_Call]:
     if group["amsgrad"] or not {float}.issuperset(map(type, group["betas"])):
         raise _NotOrdinary
     beta1, beta2 = group["betas"]
@@ -56,7 +56,8 @@ def _adam(group: _Group, states: _States) -> Iterator[_Call]:
     if parameters:
         own = _states_of(parameters, states)
         averages, squares, steps = ([state[name] for state in own] for name in ("exp_avg", "exp_avg_sq", "step"))
-        kernel = _KERNELS._fused_adamw_ if group["decoupled_weight_decay"] else _KERNELS._fused_adam_
+        is_decoupled = group.get("decoupled_weight_decay", is_decoupled)  # torch 2.6 tells by the class alone
+        kernel = _KERNELS._fused_adamw_ if is_decoupled else _KERNELS._fused_adam_
         yield partial(_KERNELS._foreach_add_, steps, 1)
         yield partial(
             kernel,
@@ -98,7 +99,11 @@ def _sgd(group: _Group, states: _States) -> Iterator[_Call]:
         )
 
 
-_READERS: dict[type[Optimizer], Callable[[_Group, _States], Iterator[_Call]]] = {Adam: _adam, AdamW: _adam, SGD: _sgd}
+_READERS: dict[type[Optimizer], Callable[[_Group, _States], Iterator[_Call]]] = {
+    Adam: _adam,
+    AdamW: partial(_adam, is_decoupled=True),
+    SGD: _sgd,
+}
 
 
 def _with_gradients(group: _Group) -> tuple[list[Tensor], list[Tensor]]:
