@@ -84,7 +84,7 @@ completed run.py --deb
 completed python run
 completed python other.py --deb
 completed python3 run.py --deb
-completed python3 other.py --deb
+(set -u; completed python3 other.py --deb)
 complete -p python
 """
     # sourced twice, as with a second script

@@ -62,6 +62,14 @@ def test_flags_of_training_are_named_where_nothing_is_trained(make: Callable[...
     assert for_it.run(RunOptions(mode="predict"), launch=Launch(sources={"seed": "--seed=1"})).warnings == []
 
 
+def test_options_of_training_are_named_where_they_were_typed(make: Callable[..., Any]) -> None:
+    options = RunOptions(mode="test", keep_best=2, log_every_n_steps=10, background_checkpoints=False)
+    launch = Launch(typed=("--config=best.yaml", "--log-every-n-steps", "10", "--no-background_checkpoints"))
+    trained = make().run()
+    [line] = make(from_checkpoint=str(trained.run_dir)).run(options, launch=launch).warnings
+    assert line == "mode=test trains nothing: --log_every_n_steps, --background_checkpoints have no effect"
+
+
 @pytest.mark.parametrize("mode", ["test", "predict"])
 def test_mode_without_weights_is_refused(make: Callable[..., Any], tmp_path: Path, mode: Any) -> None:
     with pytest.raises(UserError, match=f"--mode={mode} needs weights: add --from_checkpoint"):

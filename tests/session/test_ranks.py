@@ -205,7 +205,7 @@ def test_command_of_a_run_repeats_it_on_as_many_ranks(tmp_path: Path) -> None:
     for command in ([*begun, f"--results_dir={results}"], ["sh", "command.sh"]):
         at = tmp_path if command[0] != "sh" else next(results.glob("*/*"))
         subprocess.run(command, cwd=at, env=environment, capture_output=True, timeout=120, check=True)
-    first, second = (path.parent for path in results.glob("*/*/run.json"))
-    assert json.loads((second / "run.json").read_text())["chosen"]["ranks"]["world_size"] == 2
-    weights, again = weights_of(str(first)), weights_of(str(second))
+    records = [json.loads(path.read_text()) for path in results.glob("*/*/run.json")]
+    assert [record["chosen"]["ranks"]["world_size"] for record in records] == [2, 2]
+    weights, again = (weights_of(str(path.parent)) for path in results.glob("*/*/run.json"))
     assert all(weights[name].equal(again[name]) for name in weights)

@@ -22,7 +22,7 @@ COMPLETE_behind_python() {
     COMP_WORDS=("${COMP_WORDS[@]:1}")
     (( COMP_CWORD -= 1 ))
     COMPLETE
-  elif [[ -n ${!before} ]]; then
+  elif [[ -n ${!before-} ]]; then
     "${!before}" "$@"
   fi
 }

@@ -75,7 +75,8 @@ def write_durably(path: Path, data: Payload, *, mode: int = 0o666) -> str:
 class Room:
     """Space on the disk for one more version of a small file, taken while there is some.
 
-    It lies beside the file, under such a name as `write_durably` uses. `fill` asks the disk for no more than that.
+    It lies beside the file, under such a name as `write_durably` uses. `fill` asks the disk for no more than that, but
+    on btrfs and ZFS, which overwrite nothing in place.
     """
 
     def __init__(self, path: Path, size: int) -> None:

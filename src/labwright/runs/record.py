@@ -10,8 +10,8 @@ from .directory import RunDirectory
 from .durable import DiskError, Room, strict_json, write_durably
 from .redaction import redact
 
-_ROOM_TO_GROW = 16_384
-"""Bytes by which a record may outgrow what it is when its room is taken."""
+_ROOM_TO_GROW = 65_536
+"""Bytes by which a record may outgrow what it is when its room is taken: a long error, 200 files that are no code."""
 
 
 class RunFacts(TypedDict, total=False):

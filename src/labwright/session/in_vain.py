@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from labwright.args import ExperimentArgs
-from labwright.args.wording import listed
+from labwright.args.wording import flag_key, listed
 from labwright.datasets import AugmentArgs
 from labwright.optimizers import OptimizerArgs
 from labwright.schedulers import SchedulerArgs
@@ -50,7 +50,8 @@ _OPTIONS_OF_TRAINING = frozenset(
 def settings_in_vain(experiment: "BareExperiment[ExperimentArgs]", launch: Launch) -> list[str]:
     """A line that names the flags of this start which say how to train, where its mode is not to; else none.
 
-    They are no mistake: whoever tests a run adds two words to the line that trained it. Presets are not looked at.
+    They are no mistake: whoever tests a run adds two words to the line that trained it. Presets and the environment
+    are not looked at.
     """
     args, options = experiment.args, experiment.options
     if options.stage == "train":
@@ -60,7 +61,10 @@ def settings_in_vain(experiment: "BareExperiment[ExperimentArgs]", launch: Launc
     of_training |= _ARGS_OF_TRAINING
     said = {label.partition("=")[0]: path for path, label in launch.sources.items() if label.startswith("--")}
     flags = [label for label, path in said.items() if path.partition(".")[0] in of_training]
-    flags += [f"--{name}" for name in changed_fields(options) if name in _OPTIONS_OF_TRAINING]
+    words = [flag_key(word[2:].partition("=")[0]) for word in launch.typed if word.startswith("--")]
+    typed = {word.removeprefix("no_") for word in words}
+    changed = [name for name in changed_fields(options) if name in _OPTIONS_OF_TRAINING]
+    flags += [f"--{name}" for name in changed if name in typed or not launch.typed]  # from Python nothing is typed
     if not flags:
         return []
     have = "has" if len(flags) == 1 else "have"
