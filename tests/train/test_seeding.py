@@ -31,6 +31,21 @@ def test_the_same_seed_gives_the_same_draws() -> None:
     assert draws() != first
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_torch_seeds_accelerators_where_there_are_some_and_draws_the_same_without(
+    monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    """Each seeding of kinds that are not there took milliseconds, and memory that was never freed."""
+    asked: list[int] = []
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: is_there)
+    monkeypatch.setattr(torch, "manual_seed", asked.append)
+    seed_everything(5)
+    assert torch.equal(torch.rand(3), expected)
+    assert asked == [5] * is_there
+
+
 def test_seeds_beyond_32_bits_are_taken() -> None:
     seed_everything(2**40 + 1)
     first = draws()

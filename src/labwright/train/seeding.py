@@ -11,9 +11,10 @@ import torch
 
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and torch on every device; NumPy takes the lowest 32 bits."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
+    seed_cpu(seed)
+    if torch.accelerator.is_available():
+        # For kinds that are not there it keeps a note each time, with where it was called: milliseconds, and memory.
+        torch.manual_seed(seed)
 
 
 def rng_state() -> dict[str, Any]:
@@ -73,7 +74,7 @@ _own_numpy_generator = np.random.MT19937(0)
 
 
 def seed_cpu(seed: int) -> None:
-    """`seed_everything` without the accelerators, in a twentieth of its time."""
+    """`seed_everything` without the accelerators."""
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.default_generator.manual_seed(seed)
