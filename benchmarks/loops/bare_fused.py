@@ -1,16 +1,24 @@
 """The bare loop with labwright's batches and optimizer: `index_select` from images kept as uint8, fused Adam."""
 
+from collections.abc import Iterator
+
 import torch
 from torch.nn import functional as F
 from work import LEARNING_RATE, SCALE, Clock, Epoch, Work
 
 
 def train(work: Work, clock: Clock) -> list[Epoch]:
+    epochs = list(each_epoch(work, clock))
+    clock.mark()
+    return epochs
+
+
+def each_epoch(work: Work, clock: Clock) -> Iterator[Epoch]:
+    """Trains one epoch for each that is asked for."""
     inputs, targets, val_inputs, val_targets = work.sets()
     model = work.model()
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
     num_samples, batch_size = len(inputs), work.batch_size
-    epochs = []
     for _ in range(work.num_epochs):
         clock.mark()
         model.train()
@@ -33,6 +41,4 @@ def train(work: Work, clock: Clock) -> list[Epoch]:
                 val_total += F.cross_entropy(logits, y).item() * len(y)
                 val_correct += (logits.argmax(1) == y).sum().item()
         num_val = len(val_inputs)
-        epochs.append(Epoch(total / num_samples, correct / num_samples, val_total / num_val, val_correct / num_val))
-    clock.mark()
-    return epochs
+        yield Epoch(total / num_samples, correct / num_samples, val_total / num_val, val_correct / num_val)
