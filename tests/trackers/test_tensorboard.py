@@ -8,6 +8,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import api_pb2, metadata
+from tensorboard.summary.writer.event_file_writer import AtomicCounter
 
 from labwright.trackers import RunInfo, Status, TensorBoardTracker
 
@@ -36,6 +37,12 @@ def track(run_dir: Path, status: Status = "finished") -> EventAccumulator:
 @pytest.fixture(scope="module")
 def events(tmp_path_factory: pytest.TempPathFactory) -> EventAccumulator:
     return track(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(autouse=True)
+def files_of_few_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of one second are read in the order of their names, in which a process' tenth one is before its ninth."""
+    monkeypatch.setattr("tensorboard.summary.writer.event_file_writer._global_uid", AtomicCounter(0))
 
 
 def points(events: EventAccumulator, tag: str) -> list[tuple[int, Any]]:
