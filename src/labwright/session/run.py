@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from labwright.args import ExperimentArgs, RunOptions, UserError
 from labwright.runs import copied_to
+from labwright.runs.durable import remove_temporaries
 from labwright.runs.terminal import Terminal
 
 from .code import finished_twin, warnings_of_changed_code
@@ -60,8 +61,10 @@ def _run_joined(
         if options.resume is not None:
             earlier = stack.enter_context(open_earlier_together(experiment, options))
         if earlier is not None and earlier.is_done:
-            terminal.line(f"{earlier.directory.path.name} is finished; a larger --epochs would continue it")
-            return RunResult.from_json(earlier.record["result"], earlier.directory.path)
+            done = earlier.directory.path
+            world.on_main(lambda: remove_temporaries(done))  # it may have been killed after its last word
+            terminal.line(f"{done.name} is finished; a larger --epochs would continue it")
+            return RunResult.from_json(earlier.record["result"], done)
         if earlier is not None and earlier.needs_child:
             if world.size > 1 and options.strategy == "fsdp":
                 raise UserError(
