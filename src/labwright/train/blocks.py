@@ -25,9 +25,10 @@ def batches_in_block(sample: Batch, batch_size: int) -> int:
     return max(1, min(_MOST_BATCHES, _BLOCK_BYTES // (sum(sizes) * batch_size)))
 
 
-def keep_freed_memory() -> None:
+def keep_memory_of_blocks() -> None:
     """Let glibc keep what blocks are made in: it gives idle memory back where that is more than twice the largest piece
-    that it saw freed, and taking it again, page by page, would cost more than the batches. One is freed untouched."""
+    that it saw freed, and taking it again, page by page, would cost more than the batches. One is freed untouched.
+    This changes little, for loaders in scripts too; `kept_freed_memory` keeps all there is."""
     torch.empty(8 * _BLOCK_BYTES, dtype=torch.uint8)
 
 

@@ -24,8 +24,8 @@ class FreedMemory:
     """Has glibc keep what is freed, until `give_back`.
 
     By itself glibc returns large pieces to the system at once. The gradients, outputs and temporaries of each step then
-    come in pages that the system has to find and to fill with zeros, which is between a seventh and a third of the CPU
-    time of a step (benchmarks/freed_memory.py).
+    come in pages that the system has to find and to fill with zeros, which is between a tenth and over a third of the
+    CPU time of a step (benchmarks/freed_memory.py).
 
     The pieces that are kept do not always fit, and the process may become two to three times as large. So `look`,
     called between steps, ends this where less than a quarter of the memory is free that there was to begin with. Unless

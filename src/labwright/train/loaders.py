@@ -10,7 +10,7 @@ import torch
 from labwright.args.errors import UserError
 
 from .batch import Batch, PlacedBatch
-from .blocks import batches_in_block, cut, keep_freed_memory
+from .blocks import batches_in_block, cut, keep_memory_of_blocks
 from .distributed.share import Share
 from .fetch import Collate, Fetch, unchanged
 from .loader_state import LoaderState, batches_done
@@ -184,7 +184,7 @@ class Loader:
         if self._batches_in_block is None:
             sample = fetch.finish(fetch.gather(order[:1].to(fetch.lies_on or "cpu")))
             self._batches_in_block = batches_in_block(sample, self._order.size_of_rank)
-            keep_freed_memory()
+            keep_memory_of_blocks()
         positions = self._order.batches(first_batch, order, self._batches_in_block)
         if fetch.lies_on is not None:  # the order is sent there once for the whole epoch
             whole = order[:]

@@ -19,7 +19,7 @@ def free_memory() -> int | None:
     """
     found: list[int] = []
     if _MEMORY.is_file():
-        found.append(kilobytes(_MEMORY, "MemAvailable"))
+        found.append(_kilobytes(_MEMORY, "MemAvailable"))
     elif "SC_AVPHYS_PAGES" in os.sysconf_names:
         found.append(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     for folder in [root / path for path in _group_paths() for root in _GROUPS]:
@@ -45,15 +45,24 @@ def _group_paths() -> set[PurePosixPath]:
 
 def process_memory() -> int | None:
     """What the process takes now, in bytes; None: nobody says."""
-    return kilobytes(_STATUS, "VmRSS") if _STATUS.is_file() else None
+    return _of_process("VmRSS")
 
 
 def process_peak() -> int | None:
     """The most that the process has taken so far, in bytes; None: nobody says."""
-    return kilobytes(_STATUS, "VmHWM") if _STATUS.is_file() else None
+    return _of_process("VmHWM")
 
 
-def kilobytes(path: Path, name: str) -> int:
+def process_data() -> int | None:
+    """What the process has asked for, used or not, in bytes; None: nobody says."""
+    return _of_process("VmData")
+
+
+def _of_process(name: str) -> int | None:
+    return _kilobytes(_STATUS, name) if _STATUS.is_file() else None
+
+
+def _kilobytes(path: Path, name: str) -> int:
     """A line `name: 123 kB` of a file of the system, in bytes; 0 if there is none."""
     match = re.search(rf"^{name}:\s+(\d+) kB$", path.read_text(), flags=re.MULTILINE)
     return 0 if match is None else int(match[1]) * 1024

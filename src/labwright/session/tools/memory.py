@@ -10,11 +10,10 @@ import torch
 
 from labwright.args import UserError
 from labwright.train import peak_memory_bytes
-from labwright.train.system_memory import free_memory, kilobytes, process_memory
+from labwright.train.system_memory import free_memory, process_data, process_memory, process_peak
 
 _SHARE = 0.9
 """Of what is free: a run needs some for what it does besides training."""
-_STATUS = Path("/proc/self/status")
 _REFUSALS = re.compile(
     r"can't allocate memory|not enough memory|out of memory|Cannot allocate memory"
     r"|could not (create|execute) a primitive\s*$",  # what oneDNN says where there is no room for its code
@@ -38,9 +37,8 @@ class Peak:
 
     def read(self) -> int | None:
         """In bytes; None where nobody counts it."""
-        if self._device.type == "cpu" and _STATUS.is_file():
-            return kilobytes(_STATUS, "VmHWM")
-        return peak_memory_bytes(self._device)
+        peak = process_peak() if self._device.type == "cpu" else None
+        return peak_memory_bytes(self._device) if peak is None else peak
 
 
 def memory_limit(device: torch.device) -> int:
@@ -75,8 +73,8 @@ def fenced(device: torch.device, limit: int) -> Generator[None]:
         import resource
 
         soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        room = max(0, limit - kilobytes(_STATUS, "VmRSS"))
-        wanted = kilobytes(_STATUS, "VmData") + room
+        room = max(0, limit - (process_memory() or 0))
+        wanted = (process_data() or 0) + room
         most = min([each for each in (soft, hard, wanted) if each != resource.RLIM_INFINITY])
         resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
         try:
