@@ -183,7 +183,8 @@ def with_source() -> dict[str, str]:
 def test_terminal_shows_a_bar_and_lines_that_stay(tmp_path: Path) -> None:
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (24, 100))
-    command = [sys.executable, RUN_PY, *DIGITS, "--epochs=3", "--batch_size=1", "--limit_train_samples=600"]
+    slow = ("--epochs=3", "--batch_size=1", "--limit_train_samples=600", "--hidden_sizes=[1500,1500]")
+    command = [sys.executable, RUN_PY, *DIGITS, *slow]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=slave, stdout=subprocess.PIPE)
     os.close(slave)
     shown = b""

@@ -112,8 +112,8 @@ class Progress(Iterable[T]):
         with bar:
             for batch in self._batches:
                 yield batch
-                if bar.update() and self.status:
-                    bar.set_postfix_str(self.status, refresh=False)
+                bar.postfix = self.status
+                bar.update()
 
     def _plain(self, stream: TextIO) -> Iterator[T]:
         due = time.monotonic() + PLAIN_INTERVAL_SECONDS

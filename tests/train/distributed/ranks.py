@@ -3,6 +3,7 @@
 import os
 import pickle
 import socket
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -44,6 +45,7 @@ def _join(rank: int, size: int, folder: Path, pickled: bytes) -> None:
         _run(rank, folder, pickled)
     finally:
         torch.distributed.destroy_process_group()
+        time.sleep(0.2)  # gloo's threads let go of their last tensors; Python must not end meanwhile
 
 
 def _launch(rank: int, size: int, folder: Path, pickled: bytes, port: int) -> None:

@@ -26,6 +26,8 @@ from .world import RankLost, World, launched_rank, launched_size, num_restarts, 
 T = TypeVar("T")
 TIMEOUT_SECONDS = 60.0
 """How long a rank waits for the others within an operation that all take part in."""
+_LET_GO_SECONDS = 0.1
+"""What gloo's threads get to let go of their last tensors, where caches of torch (FSDP's) keep them from ending."""
 _LOOK_SECONDS = 1.0
 """How often a rank that waits for another looks whether it is still there."""
 _joined = count()
@@ -92,6 +94,7 @@ class Group(World):
         """Take the group down; only where all ranks do."""
         if self._owns_group:
             dist.destroy_process_group()
+            time.sleep(_LET_GO_SECONDS)  # they need the interpreter for it: asked for while that ends, torch aborts
 
     def on_main(self, function: Callable[[], T]) -> T:
         self._num_calls += 1
