@@ -28,6 +28,7 @@ from train_loop import LIMIT_FUSED, LIMITS, TITLES
 from work import Clock, Epoch, Work
 
 from labwright import MachineConfig
+from labwright.runs.plots.throttle import ThrottledPlot
 from labwright.runs.terminal import Terminal
 
 BY_HAND = {"bare loop": bare, "bare loop, fused Adam": bare_fused}
@@ -35,7 +36,7 @@ NUM_WARM = 2
 
 
 class InTurns(with_labwright.Benchmark):
-    """Before each epoch of its own, one of each loop by hand."""
+    """Before each epoch of its own, one of each loop by hand, while the clock stands still that its pictures go by."""
 
     by_hand: dict[str, Iterator[Epoch]]
 
@@ -43,13 +44,20 @@ class InTurns(with_labwright.Benchmark):
         super().__init__(args, machine)
         self.seconds: dict[str, list[float]] = {name: [] for name in ("labwright", *BY_HAND)}
         self._began: float | None = None
+        self._others_wall = 0.0
+
+    def on_experiment_start(self) -> None:
+        super().on_experiment_start()
+        self.recorder.throttle = ThrottledPlot(clock=lambda: time.monotonic() - self._others_wall)
 
     def on_epoch_start(self) -> None:
         self._note()
+        began = time.monotonic()
         for name, epochs in self.by_hand.items():
             started = time.thread_time()
             next(epochs)
             self.seconds[name].append(time.thread_time() - started)
+        self._others_wall += time.monotonic() - began
         super().on_epoch_start()
 
     def train(self) -> None:

@@ -136,7 +136,7 @@ class TestEndings:
             if line.startswith("epoch "):
                 break
         process.send_signal(signal.Signals[name])
-        rest = process.communicate(timeout=60)[1]
+        rest = process.communicate(timeout=600)[1]
         [run] = tmp_path.glob("results/digits/*")
         assert process.returncode == code, rest
         assert "Traceback" not in rest and f"interrupted: Terminated: {name}" in rest
@@ -195,7 +195,7 @@ def test_terminal_shows_a_bar_and_lines_that_stay(tmp_path: Path) -> None:
             except OSError:  # the other end is closed
                 break
     os.close(master)
-    stdout = process.communicate(timeout=60)[0]
+    stdout = process.communicate(timeout=600)[0]
     assert process.returncode == 0, shown.decode()
     text = shown.decode()
     assert "\r" in text.replace("\r\n", "\n") and "epoch 1/3 train:" in text and "loss " in text and "val/loss " in text

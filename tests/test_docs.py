@@ -31,10 +31,16 @@ import labwright.runs.plots
 from lab.experiments.digits import DigitsArgs
 from lab.registry import EXPERIMENTS
 from labwright import Args, Experiment, ExperimentArgs, Hook, MachineConfig, RunOptions, RunResult
+from labwright.args.resume import policy_of
 from labwright.datasets import DatasetArgs
 from labwright.models import MLPArgs, ModelUnion
 from labwright.optimizers import OptimizerUnion
+from labwright.runs import RunDirectory, artifacts
+from labwright.runs.listing import notes
+from labwright.runs.proof.verification import CERTIFICATE
+from labwright.runs.record import RunFacts
 from labwright.schedulers import SchedulerUnion
+from labwright.session.beginning import START
 from labwright.train import Stepper
 
 ROOT = Path(__file__).parents[1]
@@ -58,6 +64,9 @@ NOT_RUN = {
 """Commands that need a network, a package of others or a person, each with a file here that it needs or stands in."""
 NEEDS_OTHERS = ("with_lightning.py", "with_hydra.py", "with_trainer.py")
 """Programs of docs/comparison.md, which need packages that labwright does not."""
+
+IN_BETWEEN = re.compile(r"(epoch +\d+/\d+ )?\w+: batch \d+.*|.*: [\d,]+ of [\d,]+ samples, [\d,]+/s")
+"""A line of what takes longer than five seconds, which it does on a busy machine."""
 
 STRUCK = {"^C": (signal.SIGINT, 130), "Killed": (signal.SIGKILL, -signal.SIGKILL)}
 """What a line of a page does to the command above it, and how that ends."""
@@ -98,6 +107,7 @@ def plain(text: str, folder: Path | None = None) -> str:
     """`text` without what differs from run to run: folders, times, numbers and what hangs on them."""
     if folder is not None:
         text = text.replace(str(folder), HOME).replace(sys.executable, ".venv/bin/python")
+        text = "".join(line for line in text.splitlines(keepends=True) if not IN_BETWEEN.fullmatch(line.strip()))
     text = re.sub(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_[0-9a-f]{4}", "RUN", text)
     text = re.sub(r"\b([0-9a-f]{12}|[0-9a-f]{40}|[0-9a-f]{64})\b", "SHA", text)
     text = re.sub(r"-?\d[\d,]*(\.\d+)?(e-?\d+)?", "0", text)
@@ -200,7 +210,7 @@ class Reader:
             text=True,
             start_new_session=True,
         )
-        timer, came = Timer(120, os.killpg, [process.pid, signal.SIGKILL]), ""
+        timer, came = Timer(600, os.killpg, [process.pid, signal.SIGKILL]), ""
         timer.start()
         with process:
             assert process.stdout is not None
@@ -295,6 +305,23 @@ def test_every_argument_is_explained_on_some_page() -> None:
         if not re.search(rf"\b{(name := _flag(field, info))}\b", written("*.md"))
     ]
     assert not missing
+
+
+def test_the_page_on_resuming_names_what_is_safe_to_change_and_what_must_not() -> None:
+    page = written("resume.md")
+    made = [getattr(labwright.datasets, name) for name in dir(labwright.datasets)]
+    models = [ExperimentArgs, *filter(is_args, made)]
+    for word, others in (("safe", set[str]()), ("forbidden", {"model"})):
+        [cell] = re.findall(rf"^\| `{word}` \|.*\| (.*) \|$", page, flags=re.MULTILINE)
+        names = {name for args in models for name in args.model_fields if policy_of(args, name) == word}
+        assert set(re.findall(r"`(\w+)`", cell)) == names | others
+
+
+def test_the_page_on_the_run_directory_explains_every_file_and_every_key_of_run_json() -> None:
+    page, run = written("run_directory.md"), RunDirectory(Path("run"))
+    files = [getattr(run, name).name for name in vars(RunDirectory) if re.fullmatch(r"(?!final)\w+_path", name)]
+    files += [START, CERTIFICATE, notes.FILE_NAME, artifacts.FOLDER]
+    assert [name for name in (*files, *RunFacts.__annotations__) if not re.search(rf"`{name}/?`", page)] == []
 
 
 def is_args(made: object) -> bool:

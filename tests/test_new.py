@@ -41,7 +41,7 @@ def python(*words: str, at: Path, library: Path = ROOT / "src") -> subprocess.Co
     """A fresh Python in the folder `at`, with labwright and without this repository's lab."""
     environment = {**os.environ, "PYTHONPATH": str(library)}
     return subprocess.run(
-        [sys.executable, *words], cwd=at, env=environment, capture_output=True, text=True, timeout=300
+        [sys.executable, *words], cwd=at, env=environment, capture_output=True, text=True, timeout=600
     )
 
 

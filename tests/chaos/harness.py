@@ -27,8 +27,8 @@ HERE = Path(__file__).resolve().parent
 SRC = HERE.parents[1] / "src"
 NUM_WORKERS = {"mlp": 0, "cnn": 2}
 EXPERIMENTS = tuple(NUM_WORKERS)
-PATIENCE_SECONDS = 120.0
-"""No life of a run here takes a tenth of that; one that does hangs."""
+PATIENCE_SECONDS = 600.0
+"""No life of a run here takes a tenth of that, on a busy machine either; one that does hangs."""
 
 
 @dataclass
@@ -112,7 +112,7 @@ class Lab:
         self._children: dict[int, Child] = {}
         self._num_started = 0
         self._num_trials = 0
-        if "ready" not in (self._answer(60.0) or {}):
+        if "ready" not in (self._answer(PATIENCE_SECONDS) or {}):
             raise RuntimeError(f"the server of {folder} did not start")
         self.start_seconds = time.monotonic() - started
         """What a process needs before it comes to work."""
@@ -131,7 +131,7 @@ class Lab:
             if child.code is None:
                 child.send(signal.SIGKILL, group=True)
         self._server.stdin.close()
-        self._server.wait(30)
+        self._server.wait(PATIENCE_SECONDS)
         self._server.stdout.close()
 
     def start(self, *argv: str, env: Mapping[str, str]) -> Child:
@@ -143,7 +143,7 @@ class Lab:
         self._server.stdin.flush()
         child: Child | None = None
         while child is None:
-            answer = self._answer(30.0)
+            answer = self._answer(PATIENCE_SECONDS)
             assert answer is not None, "the server does not answer"
             if "status" in answer:
                 self._children[answer["pid"]].code = answer["status"]
@@ -490,7 +490,7 @@ def _timeless(value: Any) -> Any:
 
 
 def _lasting(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: row[key] for key in ("step", "loss", "learning_rate")}
+    return {key: row[key] for key in ("step", "epoch", "loss", "learning_rate")}
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
     python tests/chaos/long.py --kills=300 --seed=0
 
 prints a line for each run that did not end as it should, then the tables; exit code 1 if there was one. It takes about
-a quarter of an hour. Everything drives the command line of `tests/chaos/lab`; see the tables for what is done to it.
+twenty minutes. Everything drives the command line of `tests/chaos/lab`; see the tables for what is done to it.
 """
 
 import argparse

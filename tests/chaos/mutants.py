@@ -292,6 +292,22 @@ MUTANTS = (
         on("mlp", scenarios.stop_by_signal, "SIGTERM", "training:20"),
         "SIGTERM in training",
     ),
+    Mutant(
+        "no room is kept for the end of run.json",
+        "session/recorder.py",
+        "        self.record.keep_room()\n",
+        "",
+        on("mlp", scenarios.fail_from_operation, mode="full", match=f"write{INDEX}", at=3),
+        "a disk that is full from some write on",
+    ),
+    Mutant(
+        "the room for the end of run.json stays where a kill came after that",
+        "session/run.py",
+        "            world.on_main(lambda: remove_temporaries(done))  # it may have been killed after its last word\n",
+        "",
+        on("mlp", killed_while_it_writes, "kill", r"unlink \S*/\.run\.json\.", 1),
+        "SIGKILL when run.json says finished",
+    ),
 )
 
 

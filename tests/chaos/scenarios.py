@@ -161,7 +161,8 @@ def fail_from_operation(trial: Trial, reference: Reference, **fault: Any) -> Non
     assert re.search(CAUSES[fault["mode"]], child.err), f"no cause is named\n{trial.story()}\n{child.err[-3000:]}"
     assert "Traceback" not in child.err, f"{trial.story()}\n{child.err[-3000:]}"
     if fault["mode"] == "full" and trial.num_steps_done():
-        assert json.loads((trial.run / "run.json").read_bytes())["status"] != "running", trial.story()
+        status = json.loads((trial.run / "run.json").read_bytes())["status"]
+        assert status != "running", f"run.json says {status}\n{trial.story()}"
     lost = trial.num_steps_done() - trial.saved_step
     assert lost <= trial.most_lost, f"{lost} steps were lost\n{trial.story()}"
     trial.finish()

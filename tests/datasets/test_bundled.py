@@ -32,5 +32,5 @@ def test_reading_them_imports_no_scikit_learn() -> None:
         "import sys; from labwright.datasets.bundled import diabetes_tables, digits_table; digits_table(); "
         "diabetes_tables(); print([name for name in ('sklearn', 'scipy', 'pandas') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
     assert done.stdout == "[]\n", done.stderr

@@ -52,7 +52,9 @@ def test_the_notebook_reads_a_run_and_shows_its_model_at_work(tmp_path: Path, mo
     monkeypatch.setenv("RUN_DIR", str(result.run_dir))
     monkeypatch.delenv("MPLBACKEND")  # the notebook's own shows pictures in place
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(WILD_WEST)}}).execute()
+    NotebookClient(
+        notebook, timeout=600, startup_timeout=600, resources={"metadata": {"path": str(WILD_WEST)}}
+    ).execute()
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     said = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")
     assert "digits on scikit-learn digits" in said and f"'accuracy': {result.test['accuracy']}" in said

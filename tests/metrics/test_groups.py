@@ -144,7 +144,7 @@ def test_an_entry_of_inputs_that_nothing_reads_is_refused(key: str, message: str
 
 
 def fresh(statement: str) -> str:
-    done = subprocess.run([sys.executable, "-c", statement], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", statement], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

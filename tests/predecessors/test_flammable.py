@@ -179,7 +179,7 @@ print("quiet")
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.stdout == "quiet\n", done.stderr
 

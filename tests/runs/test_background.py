@@ -13,7 +13,7 @@ from labwright.runs.durable import write_durably
 
 def test_the_caller_goes_on_while_the_work_is_done() -> None:
     background, may_end, done = Background(), threading.Event(), list[str]()
-    background.begin(lambda: (may_end.wait(10), done.append("work")))
+    background.begin(lambda: (may_end.wait(600), done.append("work")))
     assert not done
     may_end.set()
     background.wait()
@@ -65,11 +65,11 @@ def test_a_file_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
     def pieces() -> Iterator[bytes]:
         yield b"first"
         has_begun.set()
-        may_go_on.wait(10)
+        may_go_on.wait(600)
         yield b"second"
 
     background.begin(lambda: write_durably(tmp_path / "file", background.pieces(pieces())))
-    has_begun.wait(10)
+    has_begun.wait(600)
     background.abandon()
     may_go_on.set()
     background.wait()

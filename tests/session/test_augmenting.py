@@ -125,7 +125,7 @@ def test_two_ranks_train_what_one_process_trains(run: Run, tmp_path: Path) -> No
     torchrun = (sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone")
     command = [*torchrun, str(Path(augmented_lab.__file__)), str(tmp_path / "two")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     expected = load_file(run()[1].run_dir / "model.safetensors")
     weights = load_file(next((tmp_path / "two").glob("*/*/model.safetensors")))

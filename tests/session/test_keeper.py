@@ -73,7 +73,7 @@ def test_a_checkpoint_is_of_its_moment_though_training_goes_on_while_it_is_writt
 
     def slow(path: Path, data: Any) -> str:
         if path.name == "step_00000008.safetensors":
-            assert goes_on.wait(10)
+            assert goes_on.wait(600)
         return write(path, data)
 
     monkeypatch.setattr(store_module, "write_durably", slow)

@@ -34,7 +34,7 @@ def start(folder: Path, size: int, *stories: str, max_restarts: int = 0, weights
     command = [sys.executable, *script] if size == 1 else [*launcher, *script]
     environment = {name: value for name, value in os.environ.items() if name not in _OF_TORCHRUN}
     environment |= {"OMP_NUM_THREADS": "1"} | ({} if weights is None else {"LAB_WEIGHTS": weights})
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
     files = [folder / f"rank_{rank}.json" for rank in range(size)]
     found = [json.loads(file.read_text()) for file in files if file.is_file()]
     return Job(done.returncode, done.stdout + done.stderr, found)
@@ -204,7 +204,7 @@ def test_command_of_a_run_repeats_it_on_as_many_ranks(tmp_path: Path) -> None:
     begun = [*TORCHRUN, "--nproc_per_node=2", "--standalone", str(script), "--epochs=1", "--use_cuda=false"]
     for command in ([*begun, f"--results_dir={results}"], ["sh", "command.sh"]):
         at = tmp_path if command[0] != "sh" else next(results.glob("*/*"))
-        subprocess.run(command, cwd=at, env=environment, capture_output=True, timeout=120, check=True)
+        subprocess.run(command, cwd=at, env=environment, capture_output=True, timeout=600, check=True)
     records = [json.loads(path.read_text()) for path in results.glob("*/*/run.json")]
     assert [record["chosen"]["ranks"]["world_size"] for record in records] == [2, 2]
     weights, again = (weights_of(str(path.parent)) for path in results.glob("*/*/run.json"))

@@ -35,7 +35,7 @@ class InAnotherProcess(Hook[WatchedDigits]):
         words = ["--experiment_id=digits", f"--config={run / 'args.yaml'}", "--mode=test", f"--from_checkpoint={run}"]
         words += [f"--results_dir={results}", "--results_subdir=tests", "--use_cuda=false", "--json"]
         self.ended = subprocess.run(
-            [sys.executable, RUN_PY, *words], cwd=results.parent, capture_output=True, text=True, timeout=120
+            [sys.executable, RUN_PY, *words], cwd=results.parent, capture_output=True, text=True, timeout=600
         )
         self.files_afterwards = sorted(path.name for path in run.rglob("*"))
 

@@ -166,7 +166,7 @@ def test_a_killed_pack_leaves_no_dataset_and_can_be_repeated(tmp_path: Path, tre
         ValueColumn.value = value
         pack(rows(60), Path({str(tmp_path / "set")!r}), shard_samples=20, num_workers=1)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=600)
     assert done.returncode == -signal.SIGKILL, done.stderr
     with pytest.raises(ShardError, match="set was not packed to its end: the pack was killed, or is at work"):
         ShardDataset(tmp_path / "set", "train")

@@ -73,7 +73,7 @@ def records(run_dir: Path, directory: str = "offline-run-*") -> dict[str, list[A
 
 def records_in(log: Path) -> dict[str, list[Any]]:
     inspect = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(log)]
-    done = subprocess.run(inspect, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(inspect, capture_output=True, text=True, check=True, timeout=600)
     by_type: dict[str, list[Any]] = {}
     for line in done.stdout.splitlines():
         record = json.loads(line)
@@ -395,7 +395,7 @@ except ChildProcessError:
     reader.start()
     command = [sys.executable, "-W", "error", "-c", story, str(run_dir)]
     try:
-        done = subprocess.run(command, stdin=its_end, stdout=subprocess.PIPE, stderr=its_end, text=True, timeout=60)
+        done = subprocess.run(command, stdin=its_end, stdout=subprocess.PIPE, stderr=its_end, text=True, timeout=600)
     finally:
         os.close(its_end)
         reader.join()

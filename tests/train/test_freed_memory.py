@@ -114,6 +114,7 @@ def test_memory_is_given_back_once_it_is_short(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_system_is_not_asked_at_every_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labwright.train.freed_memory._SECONDS", 600.0)
     with kept_freed_memory() as memory:
         assert memory is not None
         monkeypatch.setattr("labwright.train.freed_memory.free_memory", lambda: pytest.fail("asked"))

@@ -37,6 +37,8 @@ GRACE_SECONDS = 3.0
 """How long a worker that is to end, or a main process that is to stop, waits for the batch in hand."""
 _PREFETCHED = 2  # batches each worker has in hand or done
 _POLL_SECONDS = 0.5
+_DYING_SECONDS = 5.0
+"""How long one that let go of its connection may take to be gone, where many processes want the processor."""
 _SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
 _CAUSES = {
     "SIGKILL": ", most likely because memory ran out",
@@ -162,7 +164,7 @@ class Workers:
         except EOFError:
             raise self._death(worker) from None
         except OSError:  # the tensors of an answer come by a connection of their own, from a worker that is there
-            worker.process.join(_POLL_SECONDS)
+            worker.process.join(_DYING_SECONDS)
             if worker.process.is_alive():
                 raise
             raise self._death(worker) from None
@@ -189,7 +191,7 @@ class Workers:
                 raise self._death(worker)
 
     def _death(self, worker: "_Worker") -> WorkerDied:
-        worker.process.join(_POLL_SECONDS)
+        worker.process.join(_DYING_SECONDS)
         code = worker.process.exitcode
         names = {-number.value: number.name for number in signal.Signals}
         if code is None:

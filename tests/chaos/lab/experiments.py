@@ -58,7 +58,7 @@ class MlpArgs(ExperimentArgs):
 
 
 class CnnArgs(ExperimentArgs):
-    """Digits that are shifted, dimmed and blurred at random, each sample anew in every epoch."""
+    """Digits that are shifted, dimmed and given noise at random, each sample anew in every epoch."""
 
     epochs: int = 3
     batch_size: int = 16

@@ -31,7 +31,7 @@ def run_without_torch(tmp_path: Path) -> Callable[..., Path]:
 
     def run(*words: str) -> Path:
         command = [sys.executable, "-W", "error", "-c", WITHOUT_TORCH, RUN_PY, *words]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
         assert done.returncode == 0 and "warning" not in done.stderr, done.stderr
         [record] = (tmp_path / "results").rglob("run.json")
         return record.parent

@@ -303,7 +303,7 @@ print(len(read_index(Path({str(tmp_path)!r}))))
         subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(4)
     ]
-    assert [process.communicate(timeout=60) for process in processes] == [("20\n", "")] * 4
+    assert [process.communicate(timeout=600) for process in processes] == [("20\n", "")] * 4
     with sqlite3.connect(tmp_path / FILE_NAME) as connection:
         assert connection.execute("SELECT count(*) FROM runs").fetchone() == (20,)
     connection.close()

@@ -136,5 +136,5 @@ def test_libraries_of_images_are_imported_with_the_first_image() -> None:
     heavy = {"PIL", "simplejpeg", "scipy", "torch"}
     check = "import sys\nfrom labwright.shards.codecs import codec\ncodec('jpg'), codec('mat').encode({})\n"
     check += f"print({heavy} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=600)
     assert done.stdout == "set()\n", done.stderr

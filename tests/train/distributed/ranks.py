@@ -2,7 +2,7 @@
 
 import os
 import pickle
-import socket
+import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -21,10 +21,8 @@ def on_ranks(size: int, folder: Path, function: Callable[..., Any], *args: Any) 
 
 def as_torchrun_does(size: int, folder: Path, function: Callable[..., Any], *args: Any) -> list[Any]:
     """The same, but the processes only know what torchrun says of their group, and join it themselves."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    return _started(_launch, size, folder, function, args, port)
+    agent = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    return _started(_launch, size, folder, function, args, agent.port)
 
 
 def _started(
@@ -39,18 +37,20 @@ def _started(
 def _join(rank: int, size: int, folder: Path, pickled: bytes) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=size, timeout=timedelta(seconds=60)
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=size, timeout=timedelta(seconds=600)
     )
-    try:
-        _run(rank, folder, pickled)
-    finally:
-        torch.distributed.destroy_process_group()
-        time.sleep(0.2)  # gloo's threads let go of their last tensors; Python must not end meanwhile
+    _run(rank, folder, pickled)
+    while not all((folder / f"result_{each}").exists() for each in range(size)):
+        time.sleep(0.01)
+    torch.distributed.destroy_process_group()
+    sys.stdout.flush(), sys.stderr.flush()
+    os._exit(0)  # gloo's threads may yet let go of their last tensors, which aborts a Python that comes to its end
 
 
 def _launch(rank: int, size: int, folder: Path, pickled: bytes, port: int) -> None:
     torch.set_num_threads(1)
     said = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    said["TORCHELASTIC_USE_AGENT_STORE"] = True
     os.environ.update({name: str(value) for name, value in said.items()})
     _run(rank, folder, pickled)
 

@@ -18,7 +18,7 @@ class ThrottledPlot:
         self,
         seconds: float = 5.0,
         *,
-        share: float = 0.02,
+        share: float = 0.01,
         first_cost: float = _FIRST_COST,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -5,9 +5,10 @@ import pickle
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from itertools import count
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
@@ -26,8 +27,8 @@ from .world import RankLost, World, launched_rank, launched_size, num_restarts, 
 T = TypeVar("T")
 TIMEOUT_SECONDS = 60.0
 """How long a rank waits for the others within an operation that all take part in."""
-_LET_GO_SECONDS = 0.1
-"""What gloo's threads get to let go of their last tensors, where caches of torch (FSDP's) keep them from ending."""
+_LET_GO_SECONDS = 10.0
+"""What gloo's threads get at most to let go of their last tensors."""
 _LOOK_SECONDS = 1.0
 """How often a rank that waits for another looks whether it is still there."""
 _joined = count()
@@ -94,7 +95,7 @@ class Group(World):
         """Take the group down; only where all ranks do."""
         if self._owns_group:
             dist.destroy_process_group()
-            time.sleep(_LET_GO_SECONDS)  # they need the interpreter for it: asked for while that ends, torch aborts
+            _let_gloo_rest()
 
     def on_main(self, function: Callable[[], T]) -> T:
         self._num_calls += 1
@@ -280,6 +281,27 @@ class Group(World):
             time.sleep(pause)
             pause = min(2 * pause, 0.05)
         return self._store.get(key)
+
+
+def _let_gloo_rest() -> None:
+    """Until gloo's threads sleep, where caches of torch (FSDP's) keep them from ending.
+
+    To let go of their last tensors they need the interpreter: asked for while that comes to its end, torch aborts.
+    """
+    ends, num_asleep = time.monotonic() + _LET_GO_SECONDS, 0
+    while num_asleep < 3 and time.monotonic() < ends:
+        time.sleep(0.02)  # the interpreter is theirs: who waits for it comes to run, or is seen to be about to
+        num_asleep = 0 if _is_gloo_at_work() else num_asleep + 1
+
+
+def _is_gloo_at_work() -> bool:
+    """Whether one of its threads runs, or would if there were a processor free; False where nobody says."""
+    for path in Path("/proc/self/task").glob("*/stat"):
+        with suppress(OSError):
+            name, _, state = path.read_text().partition("(")[2].rpartition(") ")
+            if "gloo" in name and state[0] != "S":
+                return True
+    return False
 
 
 def _backend_of(device: torch.device) -> str:
