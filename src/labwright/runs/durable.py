@@ -16,6 +16,8 @@ from typing import Any, BinaryIO, Self, cast
 
 from labwright.args.errors import UserError
 
+from .unbuffered import write_unbuffered
+
 Payload = bytes | Iterable[bytes | memoryview] | Callable[[BinaryIO], None]
 """What a file is to hold: bytes, pieces of it one after another, or a function that writes to an open file."""
 
@@ -123,11 +125,10 @@ def write_payload(file: BinaryIO, data: Payload) -> str:
         data(file)
         file.seek(0)
         return hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
-    hashed = hashlib.sha256()
-    for piece in [data] if isinstance(data, bytes) else data:
-        hashed.update(piece)
-        file.write(piece)
-    return hashed.hexdigest()
+    if isinstance(data, bytes):
+        file.write(data)
+        return hashlib.sha256(data).hexdigest()
+    return write_unbuffered(file.fileno(), data)
 
 
 def _temporary_of(path: Path) -> Path:
