@@ -99,7 +99,6 @@ class Lab:
         shutil.copytree(HERE / "lab", self.home, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(HERE / "inject.py", self.home)
         (self.home / "config.yaml").write_text("use_cuda: false\n")
-        started = time.monotonic()
         self._server = subprocess.Popen(
             [sys.executable, str(HERE / "server.py"), str(self.home)],
             stdin=subprocess.PIPE,
@@ -114,8 +113,6 @@ class Lab:
         self._num_trials = 0
         if "ready" not in (self._answer(PATIENCE_SECONDS) or {}):
             raise RuntimeError(f"the server of {folder} did not start")
-        self.start_seconds = time.monotonic() - started
-        """What a process needs before it comes to work."""
 
     def environment(self, **more: str) -> dict[str, str]:
         """What a process of the lab finds: nobody's settings, the lab's own source of labwright."""

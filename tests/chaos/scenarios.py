@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.harness import EXPERIMENTS, Child, Lab, Outcome, Trial, read_index
-from tests.chaos.inject import Loss, Mode
+from tests.chaos.harness import EXPERIMENTS, PATIENCE_SECONDS, Child, Lab, Outcome, Trial, read_index
+from tests.chaos.inject import STRUCK, Loss, Mode
 
 PLACES = ("training", "validation", "saving", "testing", "plotting")
 EXIT_CODES = {"SIGTERM": 143, "SIGINT": 130, "SIGUSR1": 143}
@@ -68,7 +68,10 @@ def kill_fresh_process(trial: Trial, reference: Reference, chance: random.Random
     """SIGKILL at a random time to a process that was started as a person would, and so is the one that resumes."""
     trial.is_fresh = True
     child = trial.begin()
-    if not child.has_ended(within=trial.lab.start_seconds + chance.uniform(-0.5, 1.0) * reference.seconds):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not trial.runs and not child.has_ended(within=0.02):  # it imports torch, and nothing could be lost
+        assert time.monotonic() < deadline, f"never began: {child.err}"
+    if not child.has_ended(within=chance.uniform(0.0, reference.seconds)):
         child.send(signal.SIGKILL)
     if trial.end_killed(child):
         trial.finish()
@@ -156,6 +159,10 @@ def fail_from_operation(trial: Trial, reference: Reference, **fault: Any) -> Non
     code = trial.end(child)
     if not trial.was_struck:
         return
+    if _only_room_was_left(trial.operations):  # run.json says already how the run ended
+        assert code == 0, f"exit code {code}\n{trial.story()}\n{child.err[-3000:]}"
+        trial.finish()
+        return trial.require_same(reference.outcome)
     assert code in (1, 2), f"exit code {code}\n{trial.story()}\n{child.err[-3000:]}"
     assert code == 1 or not trial.num_steps_done(), f"refused after it had begun\n{trial.story()}\n{child.err[-3000:]}"
     assert re.search(CAUSES[fault["mode"]], child.err), f"no cause is named\n{trial.story()}\n{child.err[-3000:]}"
@@ -167,6 +174,12 @@ def fail_from_operation(trial: Trial, reference: Reference, **fault: Any) -> Non
     assert lost <= trial.most_lost, f"{lost} steps were lost\n{trial.story()}"
     trial.finish()
     trial.require_same(reference.outcome)
+
+
+def _only_room_was_left(operations: Sequence[str]) -> bool:
+    """Whether the fault struck when the room for the end of run.json was given back, and nothing came after that."""
+    *_, hit, last = ["", *operations]
+    return last == STRUCK and re.fullmatch(r"unlink \S*/\.run\.json\.\w+\.tmp", hit) is not None
 
 
 # -- signals
@@ -235,7 +248,7 @@ def paused(trial: Trial, place: str, *, is_resume: bool = False) -> Child:
     """A life that has stopped itself at a place, and waits there for SIGCONT."""
     signals = f"SIGSTOP@{place}"
     child = trial.resume(signals=signals) if is_resume else trial.begin(signals=signals)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while _state(child.pid) != "T":
         assert not child.has_ended(within=0.01), f"ended before {place}: {child.err}"
         assert time.monotonic() < deadline, f"never came to {place}"
@@ -249,7 +262,7 @@ def _state(pid: int) -> str:
         return "gone"
 
 
-def require_gone(pids: Sequence[int], within: float = 10.0) -> None:
+def require_gone(pids: Sequence[int], within: float = PATIENCE_SECONDS) -> None:
     """These processes end soon."""
     deadline = time.monotonic() + within
     while left := [pid for pid in pids if _state(pid) not in ("gone", "Z")]:
@@ -261,12 +274,11 @@ def require_gone(pids: Sequence[int], within: float = 10.0) -> None:
 
 
 def kill_worker(trial: Trial, reference: Reference) -> None:
-    """A data-loading worker that is killed is an error within half a minute, and names it; the run goes on later."""
+    """A data-loading worker that is killed is an error, and names it; the run goes on later."""
     child = paused(trial, "training:5")
     worker = child.workers[0]
     os.kill(worker, signal.SIGKILL)
     child.send(signal.SIGCONT)
-    assert child.has_ended(within=30.0), f"hangs:\n{child.err}"
     trial.require(child, 1)
     assert str(worker) in child.err and "SIGKILL" in child.err, f"does not name worker {worker}:\n{child.err}"
     trial.finish()

@@ -122,7 +122,7 @@ def test_a_signal_to_the_whole_group_leaves_the_workers_to_the_run(lab: Lab, cnn
     scenarios.stop_group(lab.trial("cnn"), cnn, signal.SIGINT)
 
 
-def test_a_killed_worker_is_named_within_half_a_minute(lab: Lab, cnn: Reference) -> None:
+def test_a_killed_worker_is_named(lab: Lab, cnn: Reference) -> None:
     scenarios.kill_worker(lab.trial("cnn"), cnn)
 
 

@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def test_show_tells_everything_of_a_run(command_line: RunCommand, tmp_path: Path
     out = command_line("show", "aaaa").out
     assert out.startswith(f"{run.path.name}: digits on some digits, finished\n")
     shown = {name: text.strip() for name, text in facts(out).items()}
-    assert shown.pop("started").endswith("took 0 s")
+    assert re.search(r"took \d+ s$", shown.pop("started"))
     assert shown == {
         "directory": str(run.path),
         "name": "first",

