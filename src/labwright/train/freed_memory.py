@@ -30,7 +30,8 @@ class FreedMemory:
     The pieces that are kept do not always fit, and the process may become two to three times as large. So `look`,
     called between steps, ends this where less than a quarter of the memory is free that there was to begin with. Unless
     it is to begin `at_once`, the first look begins it, where the process has not taken more than such a quarter until
-    then. Forked processes, in which nobody looks, keep nothing.
+    then. Forked processes, in which nobody looks, keep nothing; nor does a thread that once asked for more than there
+    was, since glibc then has another place for what it asks for.
     """
 
     def __init__(self, *, at_once: bool = True) -> None:
