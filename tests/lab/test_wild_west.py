@@ -20,6 +20,7 @@ def test_digits_by_hand_learns_the_digits(tmp_path: Path, monkeypatch: pytest.Mo
     assert runpy.run_path(str(WILD_WEST / "digits_by_hand.py"))["main"]() > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_pictures")
 def test_teacher_student_chains_runs_by_what_they_leave(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -159,6 +159,7 @@ print([name for name in ("torch", "torchmetrics", "numpy") if name in sys.module
     assert fresh(statement) == "[]"
 
 
+@pytest.mark.slow
 def test_stock_metrics_and_thresholds_do_without_torchmetrics() -> None:
     statement = """
 import sys

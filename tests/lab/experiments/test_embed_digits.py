@@ -59,6 +59,7 @@ def test_what_was_embedded_and_found_is_kept(run: Callable[..., Any]) -> None:
     assert np.mean(np.load(artifacts / "neighbours_test.npy") == expected) > 0.99  # but for ties
 
 
+@pytest.mark.slow
 def test_the_model_of_a_digits_run_can_embed(command_line: Callable[..., Any]) -> None:
     trained = command_line("--experiment_id=digits", "--epochs=3", "--use_cuda=false", "--hidden_sizes=[16]").run
     words = ("--embedding=model", "--hidden_sizes=[16]", "--distance=cosine")

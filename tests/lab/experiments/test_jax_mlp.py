@@ -19,6 +19,8 @@ import jax.numpy as jnp
 
 from lab.experiments.jax_mlp.network import apply, init_state, init_weights, measure, update
 
+pytestmark = pytest.mark.slow  # jax compiles for seconds
+
 ID = "--experiment_id=jax_mlp"
 
 
@@ -36,7 +38,6 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     return run
 
 
-@pytest.mark.slow
 def test_digits_are_learned_and_drawn(command_line: Callable[..., Any]) -> None:
     ended = command_line(ID, "--epochs=12", "--use_cuda=false")
     assert ended.test["accuracy"] > 0.95
@@ -56,7 +57,6 @@ def test_debug_run_is_two_epochs_of_two_batches(command_line: Callable[..., Any]
     assert record["debug"] and record["result"]["steps"] == 4
 
 
-@pytest.mark.slow
 def test_it_runs_where_torch_cannot_be_imported(run_without_torch: Callable[..., Path]) -> None:
     run = run_without_torch(ID, "--debug", "--use_cuda=false")
     assert json.loads((run / "run.json").read_text())["status"] == "finished"
