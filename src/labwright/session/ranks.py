@@ -79,8 +79,11 @@ def _ends_all(experiment: "BareExperiment[ExperimentArgs]", error: BaseException
 
 def _leave(experiment: "BareExperiment[ExperimentArgs]", strategy: str) -> None:
     if experiment.world.size > 1:
+        experiment = cast("Experiment[ExperimentArgs]", experiment)
         if strategy != "fsdp":  # there the model itself needs the group
-            cast("Experiment[ExperimentArgs]", experiment).parallel_model = None  # or its threads would outlive it
+            experiment.parallel_model = None  # or its threads would outlive it
+            if hasattr(experiment, "stepper"):
+                experiment.stepper.ranks = None
         cast("Group", experiment.world).leave()
 
 

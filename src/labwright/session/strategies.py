@@ -1,7 +1,7 @@
 """How several ranks share the work of training: what `--strategy` stands for."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from labwright.args import ExperimentArgs, UserError
 from labwright.train import Loader, choose_device, derive_seed, rng_state, seed_everything, set_rng_state
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import torch
 
     from labwright.experiment import Experiment
+    from labwright.train.distributed.group import Group
 
 
 def import_parts(strategy: str) -> None:
@@ -48,7 +49,7 @@ def build_parallel(experiment: "Experiment[ExperimentArgs]") -> Any:
         return ShardedModel(experiment.model, experiment.device, experiment.args.precision)
     from labwright.train.distributed.ddp import DataParallel
 
-    return DataParallel(experiment.model)
+    return DataParallel(experiment.model, cast("Group", experiment.world))
 
 
 def _sync_batchnorm(experiment: "Experiment[ExperimentArgs]") -> None:
@@ -96,11 +97,13 @@ def agree_on_steps(experiment: "Experiment[ExperimentArgs]") -> None:
             f"{len(experiment.optimizers)}; start it without torchrun"
         )
     from labwright.train.distributed.group import Group
-    from labwright.train.distributed.steps import StepAgreement
+    from labwright.train.distributed.steps import OwnExchange, StepAgreement
 
     assert isinstance(experiment.world, Group)
     reference = experiment.args.batch_size / experiment.world.size
-    experiment.stepper.ranks = StepAgreement(experiment.world, reference)
+    parallel = experiment.parallel_model
+    exchange = parallel if hasattr(parallel, "send") else OwnExchange(experiment.world)
+    experiment.stepper.ranks = StepAgreement(experiment.world, reference, exchange)
 
 
 def rng_of_ranks(world: World) -> dict[str, Any]:

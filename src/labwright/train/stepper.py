@@ -183,7 +183,7 @@ class Stepper:
             window.drop_gradients()
         scale = 1.0 if course.loss_scale is None else course.loss_scale.value
         if self.ranks is not None and self.closes_window:
-            self.ranks.begin(window, loss, weight, scale)
+            loss = self.ranks.begin(window, loss, weight, scale)
         window.add(loss, weight, scale)
         course.window = window
 

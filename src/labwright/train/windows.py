@@ -53,7 +53,7 @@ class Window:
     @contextmanager
     def _no_gradients(self) -> Iterator[None]:
         """Within, backward passes come to zeros, even where they divide by a number of samples that is 0."""
-        hooks = [each.register_hook(torch.zeros_like) for each in self.parameters if each.requires_grad]
+        hooks = [each.register_hook(_zeros) for each in self.parameters if each.requires_grad]
         try:
             yield
         finally:
@@ -135,3 +135,8 @@ class Course:
         self.num_skipped = state["num_skipped"]
         self.num_skipped_in_a_row = state["num_skipped_in_a_row"]
         self.num_overflows = state["num_overflows"]
+
+
+def _zeros(gradient: Tensor | None) -> Tensor | None:
+    """In place of a gradient; a parameter that takes no part has none."""
+    return None if gradient is None else torch.zeros_like(gradient)

@@ -2,41 +2,37 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.autograd import Function
 from torch.nn.parallel import DistributedDataParallel
 
+from .group import Group
+
 T = TypeVar("T")
-
-
-class _Call(nn.Module):
-    """Holds the model, so that a function that uses it can be called as a forward pass."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-        # Takes no part in anything: where every parameter takes part, DistributedDataParallel warns that looking for
-        # the others is in vain.
-        device = next((parameter.device for parameter in model.parameters()), None)
-        self.unused = nn.Parameter(torch.zeros((), device=device))
-
-    def forward(self, function: Callable[..., Any], *args: Any) -> Any:
-        return function(*args)
+_MOST_NUMBERS = 32
+"""That ranks tell each other with the gradients of a step."""
 
 
 class DataParallel:
     """Every rank has the whole model; gradients are averaged over the ranks while they are computed.
 
     The model itself stays as it is: its attributes, and the names in its state dict.
+
+    A parameter that takes no part in a step has no gradient afterwards, if that is so on all ranks, and is not stepped.
+    DistributedDataParallel would look for such ones by an exchange in each step. Here the backward pass reaches every
+    parameter, those that take no part with nothing, and ranks ask each other who used what only where one of them
+    misses some. What they tell each other besides travels with the gradients, as that of a parameter of its own.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        # Looking for unused parameters also keeps the buckets of gradients as they are first made, so that sums over
-        # three or more ranks are rounded alike in a run that was resumed.
-        self._ddp = DistributedDataParallel(_Call(model), find_unused_parameters=True)
+    def __init__(self, model: nn.Module, group: Group) -> None:
+        self._model = model
+        self._group = group
         self._is_held = False
+        self._wrap()
 
     def hold_gradients(self, is_held: bool) -> None:
         """Whether the gradients of the next call stay with this rank, since more of its window is to come."""
@@ -44,10 +40,40 @@ class DataParallel:
 
     def __call__(self, function: Callable[..., T], *args: Any) -> T:
         """`function(*args)`; the backward pass of what it gives averages the gradients of the window."""
-        if not self._is_held:
-            return self._ddp(function, *args)
-        with self._ddp.no_sync():
-            return self._ddp(function, *args)
+        if any([parameter.requires_grad for parameter in self._left_out]):
+            self._wrap()  # it knows only of those that had gradients then
+        if self._is_held:
+            with self._ddp.no_sync():
+                return self._ddp(function, *args)
+        self._end = _End.apply(self._message, self._tell)
+        return self._ddp(function, *args)
+
+    def send(self, loss: Tensor, numbers: list[float]) -> Tensor:
+        """The loss whose backward pass averages the gradients, and tells the other ranks these numbers meanwhile."""
+        self._numbers, self._message.grad = numbers, None
+        self._met_late.clear()
+        end, self._end = self._end, None
+        frozen = [parameter for parameter in self._parameters if not parameter.requires_grad]
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+        try:
+            return _Reaching.apply(loss, end, *self._parameters)
+        finally:
+            for parameter in frozen:
+                parameter.requires_grad_(False)
+
+    def sums(self) -> list[float]:
+        """The numbers that ranks sent, each summed over them; of float32, where the model is."""
+        if self._answer is not None:
+            *sums, num_late = self._answer()
+            self._answer = None
+        else:
+            mean, self._message.grad = self._message.grad, None
+            assert mean is not None
+            *sums, num_late = (mean * self._group.size).tolist()[: len(self._numbers) + 1]
+        if num_late:
+            self._drop_unused()
+        return sums
 
     def drop_gradients(self) -> None:
         """Forget what a window left that was broken off: here nothing that the stepper does not drop."""
@@ -55,3 +81,120 @@ class DataParallel:
     def whole(self) -> AbstractContextManager[None]:
         """A block in which the model has all its weights, as it always has here."""
         return nullcontext()
+
+    def _wrap(self) -> None:
+        first = next(self._model.parameters(), torch.empty(0))
+        dtype = first.dtype if first.dtype in (torch.float32, torch.float64) else torch.float32
+        self._message = nn.Parameter(torch.zeros(_MOST_NUMBERS, dtype=dtype, device=first.device))
+        self._parameters = [parameter for parameter in self._model.parameters() if parameter.requires_grad]
+        self._left_out = [parameter for parameter in self._model.parameters() if not parameter.requires_grad]
+        self._late: list[int] = []
+        """Those that had no gradient yet when all others had theirs."""
+        self._met_late: set[int] = set()
+        self._watched: set[int] = set()
+        self._numbers: list[float] = []
+        self._end: Tensor | None = None
+        self._answer: Callable[[], list[float]] | None = None
+        self._ddp = DistributedDataParallel(_Call(self._message, self._model))
+        self._settle_buckets()
+
+    def _settle_buckets(self) -> None:
+        """Let gradients be sorted into buckets now, in the reverse order of the parameters.
+
+        After the first backward pass they are, by the order of that. A run that is resumed would have others at first,
+        and sums over three or more ranks that are rounded otherwise.
+        """
+        gradients = [parameter.grad for parameter in self._parameters]
+        sparse = {id(module.weight) for module in self._model.modules() if getattr(module, "sparse", False)}
+
+        def touch_all() -> Tensor:
+            total = _Touch.apply(torch.zeros(()), self._message, False)
+            for parameter in self._parameters:
+                total = _Touch.apply(total, parameter, id(parameter) in sparse)
+            return total
+
+        for parameter in self._parameters:
+            parameter.grad = None
+        self._ddp(touch_all).backward()
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+            parameter.grad = gradient
+
+    def _tell(self) -> Tensor:
+        """What this rank has to say, when the backward pass has come to all else."""
+        self._late = [index for index, parameter in enumerate(self._parameters) if parameter.grad is None]
+        for index in self._late:  # parts of the graph that are older than the call are yet to come
+            parameter = self._parameters[index]
+            if index not in self._watched and parameter.requires_grad:
+                self._watched.add(index)
+                parameter.register_post_accumulate_grad_hook(partial(_note, self._met_late, index))
+        numbers = [*self._numbers, float(len(self._late))]
+        if self._message.is_cpu:
+            numbers += [0.0] * (_MOST_NUMBERS - len(numbers))
+            return torch.tensor(numbers, dtype=self._message.dtype)
+        self._answer = self._group.begin_sum(numbers)  # read without waiting for the device
+        return torch.zeros_like(self._message)
+
+    def _drop_unused(self) -> None:
+        """Leave no gradient where no rank has one."""
+        unused = set(self._late) - self._met_late
+        uses = self._group.sum([float(index not in unused) for index in range(len(self._parameters))])
+        for parameter, num_uses in zip(self._parameters, uses, strict=True):
+            if not num_uses:
+                parameter.grad = None
+
+
+def _note(met: set[int], index: int, parameter: Tensor) -> None:
+    if parameter.grad is not None:  # it is told of nothing, too
+        met.add(index)
+
+
+class _Call(nn.Module):
+    """Holds the model, so that a function that uses it can be called as a forward pass."""
+
+    def __init__(self, message: nn.Parameter, model: nn.Module) -> None:
+        super().__init__()
+        self.message = message  # the first, which the last bucket takes
+        self.model = model
+
+    def forward(self, function: Callable[..., Any], *args: Any) -> Any:
+        return function(*args)
+
+
+class _End(Function):
+    """Its backward pass is the last of a graph all of whose other parts are younger, and gives what `tell` does."""
+
+    @staticmethod
+    def forward(ctx: Any, message: Tensor, tell: Callable[[], Tensor]) -> Tensor:
+        ctx.tell = tell
+        return message.view_as(message)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return ctx.tell(), None
+
+
+class _Reaching(Function):
+    """A loss whose backward pass reaches others besides what it was made of, with nothing for them."""
+
+    @staticmethod
+    def forward(ctx: Any, loss: Tensor, *others: Tensor) -> Tensor:
+        ctx.num_others = len(others)
+        return loss.view_as(loss)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        return *gradients, *[None] * ctx.num_others
+
+
+class _Touch(Function):
+    """Gives a parameter a gradient of zeros, before those that were touched earlier."""
+
+    @staticmethod
+    def forward(ctx: Any, total: Tensor, parameter: Tensor, is_sparse: bool) -> Tensor:
+        ctx.parameter, ctx.is_sparse = parameter, is_sparse
+        return total.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        zeros = torch.zeros_like(ctx.parameter)
+        return *gradients, zeros.to_sparse(1) if ctx.is_sparse else zeros, None

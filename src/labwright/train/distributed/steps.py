@@ -1,7 +1,7 @@
-"""What the ranks agree on at each optimizer step, in one small exchange."""
+"""What the ranks agree on at each optimizer step."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -12,13 +12,41 @@ from ..windows import Window
 from .group import Group
 
 _NO_WISHES: Sequence[float] = ()
+_MOST_SAMPLES = 2.0**20
+"""Sums of whole numbers up to here are found again where they were rounded to float32."""
 
 
-class _Asked(NamedTuple):
-    """What this rank has told the others, and how to get their sum."""
+class Exchange(Protocol):
+    """Takes numbers to the other ranks while a backward pass is under way."""
 
-    divisor: float
-    answer: Callable[[], list[float]]
+    def send(self, loss: Tensor, numbers: list[float]) -> Tensor:
+        """What to call `backward` of, in place of the loss."""
+        ...
+
+    def sums(self) -> list[float]:
+        """The numbers that ranks sent with the last backward pass, each summed over them."""
+        ...
+
+
+class OwnExchange:
+    """An exchange of its own, besides that of the gradients."""
+
+    def __init__(self, group: Group) -> None:
+        self._group = group
+        self._answer: Callable[[], list[float]] | None = None
+
+    def send(self, loss: Tensor, numbers: list[float]) -> Tensor:
+        """The loss as it is; others hear the numbers from now on."""
+        if self._answer is not None:  # another loss closes the window
+            self._answer()
+        self._answer = self._group.begin_sum(numbers)
+        return loss
+
+    def sums(self) -> list[float]:
+        """The sums, which this waits for."""
+        assert self._answer is not None
+        answer, self._answer = self._answer, None
+        return answer()
 
 
 class StepAgreement:
@@ -28,61 +56,69 @@ class StepAgreement:
     `reference_weight`, which is the same on all; so the mean weight of the ranks is what divides them.
     """
 
-    def __init__(self, group: Group, reference_weight: float) -> None:
+    def __init__(self, group: Group, reference_weight: float, exchange: Exchange) -> None:
         self.reference_weight = reference_weight
         self.wishes: Callable[[], Sequence[float]] = lambda: _NO_WISHES
         """What this rank asks for, as numbers that add up."""
         self.heard: Callable[[Sequence[float]], None] = lambda sums: None
-        """Told of the sums over all ranks."""
+        """Told of the sums over all ranks, which are 0 exactly where all numbers are."""
         self.loss: Tensor | float = 0.0
         """The mean loss of the last window, of all ranks."""
         self.is_borrowed = False
         """Whether the batch in hand counts nothing: this rank has none of its own."""
         self.was_called = False
         """Whether the loss of the step in hand was computed for all ranks."""
+        self._weight: float | None = None
+        """That of the window, as the others were told."""
         self._has_stepped = False
-        self._asked: _Asked | None = None
         self._group = group
+        self._exchange = exchange
 
-    def begin(self, window: Window, loss: Tensor, weight: float, loss_scale: float) -> None:
-        """Ask the others while the backward pass of `loss` is under way, the last of the window."""
-        share = weight / window.first_weight
-        value = loss.detach() * share
-        if self._asked is not None:  # another loss closes the window
-            self._asked.answer()
-        total = value if window.loss is None else window.loss.detach() + value
-        self._asked = self._ask(window.divisor + share * loss_scale, total)
-
-    def reduce(self, window: Window, loss_scale: float) -> None:
-        """Give the window the divisor and the loss of all ranks."""
+    def begin(self, window: Window, loss: Tensor, weight: float, loss_scale: float) -> Tensor:
+        """What to call backward of, the last time in the window; the other ranks are asked meanwhile."""
         if not self.was_called:
             raise UserError(
                 "several ranks: train_batch must compute its loss by self.parallel(self.compute_loss, batch)"
             )
+        share = weight / window.first_weight
+        value = loss.detach() * share
+        total = value if window.loss is None else window.loss.detach() + value
+        # Of a loss on an accelerator nobody here knows the value yet: it is summed there.
+        known = total.item() if loss.device.type == "cpu" else 0.0
+        in_all = (window.divisor / loss_scale + share) * self.reference_weight
+        whole = round(in_all)
+        is_whole = abs(in_all - whole) < 1e-6
+        self._weight = whole if is_whole else in_all
+        return self._exchange.send(loss, [self._weight, float(not is_whole), known, *self.wishes()])
+
+    def reduce(self, window: Window, loss_scale: float) -> None:
+        """Give the window the divisor and the loss of all ranks."""
+        if self._weight is None:
+            raise UserError(
+                "several ranks: train_batch must call self.backward for each batch where --accumulate_batches is "
+                "above 1, for the ranks average their gradients with the last one of a window"
+            )
+        weight, self._weight = self._weight, None
         self.was_called, self._has_stepped = False, True
         loss, size = window.loss, self._group.size
         assert loss is not None
-        asked, self._asked = self._asked, None
-        if asked is None or asked.divisor != window.divisor:
-            asked = self._ask(window.divisor, loss)
-        sums = asked.answer()
-        divisor = sums[0] / size
-        if not divisor:
+        of_all, num_fractions, total_loss, *wishes = self._exchange.sums()
+        if num_fractions or of_all > _MOST_SAMPLES:
+            (of_all,) = self._group.sum([weight])
+        else:
+            of_all = round(of_all)
+        if not of_all:
             raise UserError("the loss of a step is the mean over nothing: its weight is 0 on all ranks")
+        mean_share = of_all / size / self.reference_weight
         if loss.device.type == "cpu":
-            window.loss = torch.tensor(sums[1] / size, dtype=torch.float64)
+            window.loss = torch.tensor(total_loss / size, dtype=torch.float64)
         else:
             total = loss.detach().clone()
             self._group.sum_tensor(total)
             window.loss = total / size
-        self.loss = window.loss * (loss_scale / divisor)
-        window.divisor = divisor
-        self.heard(sums[2:])
-
-    def _ask(self, divisor: float, loss: Tensor) -> "_Asked":
-        # Of a loss on an accelerator nobody here knows the value yet: it is summed there.
-        value = loss.item() if loss.device.type == "cpu" else 0.0
-        return _Asked(divisor, self._group.begin_sum([divisor, value, *self.wishes()]))
+        self.loss = window.loss / mean_share
+        window.divisor = mean_share * loss_scale
+        self.heard(wishes)
 
     def require_step(self, title: str) -> None:
         """Raise a UserError if the step in hand was none of the stepper's: then the ranks drift apart."""
