@@ -1,10 +1,10 @@
-"""What several processes cost: labwright by torchrun against a bare loop with DistributedDataParallel.
+"""What several processes cost: labwright by torchrun against bare loops with DistributedDataParallel.
 
-    python benchmarks/distributed.py [--samples=12800] [--epochs=3] [--rounds=3] [--ranks=1,2]
+    python benchmarks/distributed.py [--samples=12800] [--epochs=3] [--rounds=3] [--ranks=1,2] [--workloads=tiny,wide]
 
-The tiny MLP (784-64-10, batches of 64 in all, Adam) on synthetic images, gloo on the CPU, one thread each. Samples a
-second of training, from the second epoch on, and CPU time (user and system) of all processes, each whole; interleaved,
-medians. Prints a Markdown table; there is no limit.
+MLPs (784-64-10 with batches of 64 in all, 784-512-512-10 with 128; Adam) on synthetic images, gloo on the CPU, one
+thread each. Samples a second of training, from the second epoch on, and CPU time (user and system) of all processes,
+each whole; interleaved, medians, and medians of the ratios of one round. Prints Markdown tables; there is no limit.
 """
 
 import argparse
@@ -16,39 +16,70 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone")
-BATCH_SIZE, NUM_INPUTS, NUM_HIDDEN, NUM_CLASSES = 64, 784, 64, 10
+NUM_INPUTS, NUM_CLASSES = 784, 10
+WORKLOADS: dict[str, tuple[list[int], int]] = {"tiny": ([64], 64), "wide": ([512, 512], 128)}
+"""Hidden sizes, and the samples of a batch of all ranks."""
+ROWS = {"bare": "bare loop", "fused": "bare loop, fused Adam", "labwright": "labwright"}
+
+
+class Job(NamedTuple):
+    """One measurement."""
+
+    row: str
+    workload: str
+    samples: int
+    epochs: int
+
+    @property
+    def hidden_sizes(self) -> list[int]:
+        return WORKLOADS[self.workload][0]
+
+    @property
+    def batch_size(self) -> int:
+        return WORKLOADS[self.workload][1]
 
 
 def main() -> int:
     given = _given()
     if given.child is not None:
-        run = bare if given.child == "bare" else with_labwright
-        report(run(given.samples, given.epochs))
+        job = Job(given.child, given.workloads, given.samples, given.epochs)
+        report(with_labwright(job) if job.row == "labwright" else bare(job))
         return 0
     ranks = [int(number) for number in given.ranks.split(",")]
-    rows = [(name, number) for number in ranks for name in ("bare", "labwright")]
-    seconds: dict[tuple[str, int], list[float]] = {row: [] for row in rows}
-    speeds: dict[tuple[str, int], list[float]] = {row: [] for row in rows}
-    for _ in range(given.rounds):
-        for row in rows:
-            speed, cpu = measured(*row, given.samples, given.epochs)
-            speeds[row].append(speed)
-            seconds[row].append(cpu)
-    print("| loop | processes | samples/s | CPU s | samples/s of the bare loop |\n|---|---:|---:|---:|---:|")
-    for name, number in rows:
-        speed, of_bare = (statistics.median(speeds[each, number]) for each in (name, "bare"))
-        cpu = statistics.median(seconds[name, number])
-        print(f"| {name} | {number} | {speed:,.0f} | {cpu:.1f} | {speed / of_bare:.2f} |")
+    for workload in given.workloads.split(","):
+        rows = [(name, number) for number in ranks for name in ROWS]
+        seconds: dict[tuple[str, int], list[float]] = {row: [] for row in rows}
+        speeds: dict[tuple[str, int], list[float]] = {row: [] for row in rows}
+        for _ in range(given.rounds):
+            for name, number in rows:
+                speed, cpu = measured(Job(name, workload, given.samples, given.epochs), number)
+                speeds[name, number].append(speed)
+                seconds[name, number].append(cpu)
+        sizes = "-".join(map(str, [NUM_INPUTS, *WORKLOADS[workload][0], NUM_CLASSES]))
+        print(f"\n| MLP {sizes}, batch {WORKLOADS[workload][1]} | processes | samples/s | CPU s | of the bare loop |")
+        print("|---|---:|---:|---:|---:|")
+        for name, number in rows:
+            speed, cpu = statistics.median(speeds[name, number]), statistics.median(seconds[name, number])
+            pairs = zip(speeds[name, number], speeds["bare", number], strict=True)
+            ratio = statistics.median(ours / theirs for ours, theirs in pairs)
+            print(f"| {ROWS[name]} | {number} | {speed:,.0f} | {cpu:.1f} | {ratio:.2f} |", flush=True)
     return 0
 
 
-def measured(name: str, num_ranks: int, samples: int, epochs: int) -> tuple[float, float]:
+def measured(job: Job, num_ranks: int) -> tuple[float, float]:
     """Samples a second of training, and CPU seconds of all processes."""
-    words = [f"--child={name}", f"--samples={samples}", f"--epochs={epochs}"]
+    words = [
+        f"--child={job.row}",
+        f"--workloads={job.workload}",
+        f"--samples={job.samples}",
+        f"--epochs={job.epochs}",
+    ]
     launcher = [*TORCHRUN, f"--nproc_per_node={num_ranks}"] if num_ranks > 1 else [sys.executable]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
@@ -65,7 +96,7 @@ def measured(name: str, num_ranks: int, samples: int, epochs: int) -> tuple[floa
     return json.loads(done.stdout.splitlines()[-1])["samples_per_second"], cpu
 
 
-def bare(samples: int, epochs: int) -> float:
+def bare(job: Job) -> float:
     """The loop that one writes by hand, each rank with its half of every batch."""
     import torch
     import torch.distributed as dist
@@ -75,33 +106,34 @@ def bare(samples: int, epochs: int) -> float:
     from torch.nn.parallel import DistributedDataParallel
 
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    inputs, targets = images(samples)
+    inputs, targets = images(job.samples)
     torch.manual_seed(0)
-    hidden = nn.Linear(NUM_INPUTS, NUM_HIDDEN)
-    model: nn.Module = nn.Sequential(hidden, nn.ReLU(), nn.Linear(NUM_HIDDEN, NUM_CLASSES))
+    sizes = [NUM_INPUTS, *job.hidden_sizes]
+    layers = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), nn.ReLU())]
+    model: nn.Module = nn.Sequential(*layers, nn.Linear(sizes[-1], NUM_CLASSES))
     if size > 1:
         dist.init_process_group("gloo")
         model = DistributedDataParallel(model)
-    optimizer = torch.optim.Adam(model.parameters())
-    started, share = 0.0, BATCH_SIZE // size
-    for epoch in range(epochs):
+    optimizer = torch.optim.Adam(model.parameters(), fused=True if job.row == "fused" else None)
+    started, share = 0.0, job.batch_size // size
+    for epoch in range(job.epochs):
         if epoch == 1:
             started = time.perf_counter()
-        order = torch.randperm(samples, generator=torch.Generator().manual_seed(epoch))
-        for start in range(rank * share, samples, BATCH_SIZE):
+        order = torch.randperm(job.samples, generator=torch.Generator().manual_seed(epoch))
+        for start in range(rank * share, job.samples, job.batch_size):
             index = order[start : start + share]
             loss = cross_entropy(model(inputs[index]), targets[index])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    speed = samples * (epochs - 1) / (time.perf_counter() - started)
+    speed = job.samples * (job.epochs - 1) / (time.perf_counter() - started)
     if size > 1:
         del model  # as this would
         dist.destroy_process_group()
     return speed
 
 
-def with_labwright(samples: int, epochs: int) -> float:
+def with_labwright(job: Job) -> float:
     """The same by labwright, with its history, checkpoints and the plot at the end."""
     from pydantic import Field
 
@@ -110,16 +142,15 @@ def with_labwright(samples: int, epochs: int) -> float:
     from labwright.models import MLPArgs
     from labwright.optimizers import AdamArgs
 
-    class TinyArgs(ExperimentArgs):
-        """The tiny MLP."""
+    class BenchmarkArgs(ExperimentArgs):
+        """An MLP."""
 
-        batch_size: int = BATCH_SIZE
-        model: MLPArgs = Field(default=MLPArgs(hidden_sizes=[NUM_HIDDEN]), description="The model.")
+        model: MLPArgs = Field(default=MLPArgs(hidden_sizes=job.hidden_sizes), description="The model.")
         optimizer: AdamArgs = Field(default=AdamArgs(), description="What updates the weights.")
 
-    class Tiny(Experiment[TinyArgs]):
+    class Benchmark(Experiment[BenchmarkArgs]):
         def build_datasets(self) -> Splits:
-            inputs, targets = images(samples)
+            inputs, targets = images(job.samples)
             return Splits(
                 name="synthetic",
                 task="classification",
@@ -143,9 +174,9 @@ def with_labwright(samples: int, epochs: int) -> float:
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         machine = MachineConfig(results_dir=Path(folder), use_cuda=False)
-        experiment = Tiny(TinyArgs(epochs=epochs), machine)
+        experiment = Benchmark(BenchmarkArgs(epochs=job.epochs, batch_size=job.batch_size), machine)
         experiment.run(RunOptions(snapshot=False, predictions="none"))
-    return samples * (epochs - 1) / clock.seconds
+    return job.samples * (job.epochs - 1) / clock.seconds
 
 
 def images(samples: int):
@@ -169,7 +200,8 @@ def _given() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ranks", default="1,2")
-    parser.add_argument("--child", choices=["bare", "labwright"], help=argparse.SUPPRESS)
+    parser.add_argument("--workloads", default="tiny,wide")
+    parser.add_argument("--child", choices=list(ROWS), help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

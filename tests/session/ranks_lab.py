@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from pydantic import Field
+from torch.nn.functional import cross_entropy
 
 from labwright import Experiment, ExperimentArgs, MachineConfig, RunOptions, UserError
 from labwright.args.errors import Terminated
@@ -25,7 +26,7 @@ from labwright.loop import Hook
 from labwright.models import MLPArgs
 from labwright.optimizers import AdamArgs
 from labwright.session import strategies
-from labwright.train import NonFiniteLoss
+from labwright.train import Loss, NonFiniteLoss, frozen
 from labwright.train.distributed import group
 
 NUM_TRAIN, NUM_TEST = 299, 127
@@ -99,6 +100,31 @@ class Weighted(Double):
         each = torch.nn.functional.cross_entropy(loss.outputs["logits"], batch["target"], reduction="none")
         counts = (batch["target"] > 3).double()
         return loss._replace(value=(each * counts).sum() / counts.sum(), weight=counts.sum().item())
+
+
+class TwoOptimizers(Double):
+    """The head learns from what the body gives, which then learns from the head as it is."""
+
+    def build_model(self) -> Any:
+        return torch.nn.ModuleDict({"body": super().build_model(), "head": torch.nn.Linear(10, 10).double()})
+
+    def build_optimizers(self) -> dict[str, Any]:
+        part = self.args.optimizer
+        return {name: part.build(part.param_groups(model)) for name, model in self.model.named_children()}
+
+    def forward(self, batch: Any) -> Any:
+        return self.model.get_submodule("head")(self.model.get_submodule("body")(batch["input"]))
+
+    def train_batch(self, batch: Any) -> Any:
+        body, head = self.model.get_submodule("body"), self.model.get_submodule("head")
+        size, hidden = len(batch["index"]), body(batch["input"])
+        loss = self.parallel(lambda: cross_entropy(head(hidden.detach()), batch["target"]))
+        self.stepper.update(loss, self.optimizers["head"], weight=size)
+        with frozen(head):
+            logits = self.parallel(head, hidden)
+        loss = cross_entropy(logits, batch["target"])
+        self.stepper.update(loss, self.optimizers["body"], weight=size)
+        return Loss(loss, {"logits": logits}, size).detach()
 
 
 class Late(Double):
@@ -177,6 +203,18 @@ def equal(folder: Path) -> list[Any]:
     trained = run(folder, accumulate_batches=3, gradient_clipping=0.5)
     weights = Path(os.environ.get("LAB_WEIGHTS") or trained["run"])
     return [trained, run(folder, mode="test", from_checkpoint=str(weights))]
+
+
+def several(folder: Path) -> list[Any]:
+    """Two optimizers that take their steps in one batch, by both strategies that leave weights whole."""
+    strategies = ("ddp", "zero")
+    settings: dict[str, Any] = {"accumulate_batches": 2, "log_every_n_steps": 1}
+    runs = [run(folder, TwoOptimizers, strategy=strategy, **settings) for strategy in strategies]
+    try:
+        run(folder, TwoOptimizers, strategy="fsdp")
+    except UserError as error:
+        return [*runs, str(error)]
+    return runs
 
 
 def killed(folder: Path) -> list[Any]:

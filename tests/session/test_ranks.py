@@ -14,7 +14,7 @@ from . import ranks_lab
 
 pytestmark = pytest.mark.slow
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run")
-TOGETHER = ("equal", "left", "whole", "refused", "stopped", "stopped_between", "appended")
+TOGETHER = ("equal", "left", "whole", "refused", "stopped", "stopped_between", "appended", "several")
 """The stories that one job can tell."""
 _OF_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
@@ -48,9 +48,13 @@ def history_of(run: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (Path(run) / "history.jsonl").read_text().splitlines()]
 
 
+def losses_of_steps(run: str) -> list[float]:
+    return [json.loads(line)["loss"] for line in (Path(run) / "steps.jsonl").read_text().splitlines()]
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    job = start(tmp_path_factory.mktemp("alone"), 1, "equal")
+    job = start(tmp_path_factory.mktemp("alone"), 1, "equal", "several")
     assert job.code == 0, job.shown
     return job
 
@@ -78,6 +82,17 @@ def test_weights_are_those_of_one_process(alone: Job, two: Job, three: Job) -> N
         weights = weights_of(job.found[0]["equal"][0]["run"])
         assert weights.keys() == expected.keys()
         assert all((weights[name] - expected[name]).abs().max() < 1e-6 for name in expected)
+
+
+def test_two_optimizers_take_the_steps_that_they_take_in_one_process(alone: Job, two: Job) -> None:
+    """Whether the graph of a loss is older than the part of it that ranks know of, or one of two is frozen."""
+    of_one, expected = alone.found[0]["several"][0]["run"], weights_of(alone.found[0]["several"][0]["run"])
+    for run in two.found[0]["several"][:2]:
+        for name, value in weights_of(run["run"]).items():
+            assert (value - expected[name]).abs().max() < 1e-9
+        assert losses_of_steps(run["run"]) == pytest.approx(losses_of_steps(of_one), rel=1e-9)
+    for rank in two.found:
+        assert rank["several"][2].startswith("--strategy=fsdp trains with one optimizer, and ")
 
 
 def test_history_is_that_of_one_process(alone: Job, two: Job, three: Job) -> None:

@@ -87,14 +87,14 @@ def agree_on_steps(experiment: "Experiment[ExperimentArgs]") -> None:
     """Let the stepper make one step of the windows of all ranks.
 
     Raises:
-        UserError: there are several optimizers.
+        UserError: there are several optimizers, and the strategy has weights in parts.
     """
     if experiment.world.size == 1:
         return
-    if len(experiment.optimizers) > 1:
+    if len(experiment.optimizers) > 1 and experiment.options.strategy == "fsdp":
         raise UserError(
-            f"several ranks train with one optimizer, and {experiment.args.experiment_id} has "
-            f"{len(experiment.optimizers)}; start it without torchrun"
+            f"--strategy=fsdp trains with one optimizer, and {experiment.args.experiment_id} has "
+            f"{len(experiment.optimizers)}; use ddp or zero"
         )
     from labwright.train.distributed.group import Group
     from labwright.train.distributed.steps import OwnExchange, StepAgreement

@@ -204,7 +204,7 @@ class TrainLoop(PassLoop):
             self.batch = batch = self.prepare_batch(batch, training=True)
             self.position.learning_rate = self.optimizer.param_groups[0]["lr"]
             if self.stepper.ranks is not None:
-                self.stepper.ranks.is_borrowed = self._is_borrowed()
+                self.stepper.ranks.is_borrowed, self.stepper.ranks.num_steps_of_batch = self._is_borrowed(), 0
             loss = self.train_batch(batch)
             self._count_step(loss)
         else:
@@ -231,11 +231,11 @@ class TrainLoop(PassLoop):
 
     def _counts_nothing(self, loss: "Loss") -> bool:
         """Whether the batch is another rank's, or its loss is no number, and the step is skipped for that."""
-        if self._is_borrowed():
-            return True
-        may_be = self.stepper.max_skipped_steps > 0
-        is_finite = loss.weight == 0 or math.isfinite(float(loss.value))  # a mean over nothing is no number
-        return may_be and not (is_finite and math.isfinite(self._loss_of_all(loss)))
+        if not self.stepper.max_skipped_steps:
+            return self._is_borrowed()
+        is_finite = math.isfinite(self._loss_of_all(loss))  # first, for all ranks ask
+        is_finite = is_finite and (loss.weight == 0 or math.isfinite(float(loss.value)))  # a mean over nothing is none
+        return self._is_borrowed() or not is_finite
 
     def _count_step(self, loss: "Loss") -> None:
         position = self.position

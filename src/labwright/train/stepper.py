@@ -182,9 +182,12 @@ class Stepper:
             window = Window(_stepped_by(optimizer) if parameters is None else list(parameters), first_weight)
             window.drop_gradients()
         scale = 1.0 if course.loss_scale is None else course.loss_scale.value
-        if self.ranks is not None and self.closes_window:
-            loss = self.ranks.begin(window, loss, weight, scale)
+        ranks = self.ranks if self.closes_window else None
+        if ranks is not None:
+            loss = ranks.begin(window, loss, weight, scale)
         window.add(loss, weight, scale)
+        if ranks is not None:
+            ranks.end(window, loss)
         course.window = window
 
     def step(self, optimizer: Optimizer) -> bool:

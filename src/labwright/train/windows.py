@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +14,15 @@ from labwright.args.errors import UserError
 
 from .ema import EMA
 from .precision import LossScale
+
+
+class Agreed(NamedTuple):
+    """What several ranks have found out of a window together."""
+
+    share: float
+    """The mean of their weights, relative to the first one."""
+    loss: float | None
+    """The mean of their sums of losses; None where nobody has read those yet."""
 
 
 @dataclass(slots=True)
@@ -32,6 +41,7 @@ class Window:
     """The sum of the losses; of a single one it may still have its graph."""
     divisor: float = 0.0
     """What makes the sum of the gradients their mean."""
+    agreed: Agreed | None = None
 
     def add(self, loss: Tensor, weight: float, scale: float) -> None:
         """Backpropagate one loss."""

@@ -152,7 +152,9 @@ def parts_of(x: Tensor, story: Story) -> Tensor:
     return x[x[:, 0].argsort()][cuts[story.rank] : cuts[story.rank + 1]]
 
 
-def train(story: Story, group: Group | None, dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
+def train(
+    story: Story, group: Group | None, dtype: torch.dtype = torch.float64, *, as_on_a_gpu: bool = False
+) -> dict[str, Tensor]:
     """The weights after some steps."""
     torch.manual_seed(0)
     model = story.model().to(dtype)
@@ -162,6 +164,7 @@ def train(story: Story, group: Group | None, dtype: torch.dtype = torch.float64)
     stepper = Stepper(accumulate_batches=story.accumulate_batches)
     if group is not None:
         parallel = DataParallel(model, group)
+        parallel.sends_with_gradients = not as_on_a_gpu
         stepper.ranks = StepAgreement(group, NUM_SAMPLES / group.size, parallel)
     for step, batch in enumerate(stepper.each([samples(step).to(dtype) for step in range(NUM_STEPS)])):
         story.before_step(model, step)
@@ -186,6 +189,7 @@ def on_a_rank(names: list[str]) -> dict[str, Any]:
         story = globals()[name](group.rank, group.size)
         with counted(group) as calls:
             found[name] = {"weights": train(story, group), "calls": calls}
+        found[f"{name} as on a GPU"] = {"weights": train(story, group, as_on_a_gpu=True)}
     with counted(group) as calls:
         found["float32"] = {"weights": train(Plain(group.rank, group.size), group, torch.float32), "calls": calls}
     found["refusals"] = [refused(group, train_without_parallel), refused(group, train_with_gaps)]
@@ -268,11 +272,15 @@ def ranks(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("exchange", ["", " as on a GPU"])
 @pytest.mark.parametrize("kind", STORIES, ids=lambda kind: kind.__name__)
-def test_ranks_come_to_the_weights_of_one_process(kind: type[Story], ranks: list[dict[str, Any]]) -> None:
+def test_ranks_come_to_the_weights_of_one_process(
+    kind: type[Story], exchange: str, ranks: list[dict[str, Any]]
+) -> None:
+    """Whether numbers travel with the gradients, or beside them."""
     alone = train(kind(0, 1), None)
     for found in ranks:
-        for name, value in found[kind.__name__]["weights"].items():
+        for name, value in found[kind.__name__ + exchange]["weights"].items():
             torch.testing.assert_close(
                 value, alone[name], rtol=1e-9, atol=1e-12, msg=lambda text, name=name: f"{name}: {text}"
             )

@@ -58,17 +58,22 @@ class DigitsGan(Experiment[DigitsGanArgs]):
     def train_batch(self, batch: Batch) -> Loss:
         """A step of the critic on real and made digits, then one of the generator against that critic."""
         generator, critic = self.model.get_submodule("generator"), self.model.get_submodule("critic")
-        real, num_samples = batch["input"].requires_grad_(), len(batch["index"])
+        num_samples = len(batch["index"])
         with self.stepper.forward(self.model):
             made = generator(torch.randn(num_samples, self.args.noise_size, device=self.device))
-            says_real = critic(real)
-            critic_loss = critic_loss_of(says_real, critic(made.detach()))
-            penalty = self.args.gradient_penalty / 2 * squared_gradient(says_real, real)
+            critic_loss, penalty = self.parallel(self.judge, batch["input"], made.detach())
         self.stepper.update(critic_loss + penalty, self.optimizers["critic"], weight=num_samples)
         with self.stepper.forward(self.model), frozen(critic):
-            generator_loss = generator_loss_of(critic(made))
+            generator_loss = self.parallel(lambda: generator_loss_of(critic(made)))
         self.stepper.update(generator_loss, self.optimizers["generator"], weight=num_samples)
         return losses(critic_loss, generator_loss, made, num_samples).detach()
+
+    def judge(self, real: Tensor, made: Tensor) -> tuple[Tensor, Tensor]:
+        """The critic's loss, and what its slope costs."""
+        critic = self.model.get_submodule("critic")
+        says_real = critic(real.requires_grad_())
+        penalty = self.args.gradient_penalty / 2 * squared_gradient(says_real, real)
+        return critic_loss_of(says_real, critic(made)), penalty
 
     def eval_batch(self, batch: Batch) -> Loss:
         generator, critic = self.model.get_submodule("generator"), self.model.get_submodule("critic")

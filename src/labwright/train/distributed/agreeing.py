@@ -1,5 +1,6 @@
 """What the loop does differently where several ranks run it: they end, and take their steps, together."""
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from labwright.loop import NestedLoop
@@ -84,9 +85,15 @@ class AgreeingLoop(NestedLoop):
         self._stopped_at, self.stop_wish = min(self._stopped_at, depth), NOT_STOPPED
 
     def _loss_of_all(self, loss: "Loss") -> float:
-        """The loss of the step in hand: of all ranks, where there are several."""
+        """The loss of the step in hand: of all ranks, where there are several; all of them must ask."""
         ranks = self.stepper.ranks
-        return float(loss.value if ranks is None or not self.stepper.closes_window else ranks.loss)
+        if ranks is None or not self.stepper.closes_window:
+            return float(loss.value)
+        if ranks.num_steps_of_batch == 1:
+            return float(ranks.loss)
+        weight = 0.0 if ranks.is_borrowed else loss.weight
+        total, weight_of_all = self.world.sum([float(loss.value) * weight if weight else 0.0, weight])
+        return total / weight_of_all if weight_of_all else math.nan
 
     def _is_borrowed(self) -> bool:
         """Whether the batch in hand is another rank's, taken part in for its exchange alone."""

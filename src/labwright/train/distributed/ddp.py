@@ -32,6 +32,8 @@ class DataParallel:
         self._model = model
         self._group = group
         self._is_held = False
+        self.sends_with_gradients = all(parameter.is_cpu for parameter in model.parameters())
+        """Otherwise numbers are exchanged on the CPU, where they can be read without waiting for the device."""
         self._wrap()
 
     def hold_gradients(self, is_held: bool) -> None:
@@ -70,7 +72,7 @@ class DataParallel:
         else:
             mean, self._message.grad = self._message.grad, None
             assert mean is not None
-            *sums, num_late = (mean * self._group.size).tolist()[: len(self._numbers) + 1]
+            *sums, num_late = [value * self._group.size for value in mean[: len(self._numbers) + 1].tolist()]
         if num_late:
             self._drop_unused()
         return sums
@@ -95,7 +97,7 @@ class DataParallel:
         self._numbers: list[float] = []
         self._end: Tensor | None = None
         self._answer: Callable[[], list[float]] | None = None
-        self._ddp = DistributedDataParallel(_Call(self._message, self._model))
+        self._ddp = DistributedDataParallel(_Call(self._message, self._model), gradient_as_bucket_view=True)
         self._settle_buckets()
 
     def _settle_buckets(self) -> None:
@@ -128,10 +130,10 @@ class DataParallel:
                 self._watched.add(index)
                 parameter.register_post_accumulate_grad_hook(partial(_note, self._met_late, index))
         numbers = [*self._numbers, float(len(self._late))]
-        if self._message.is_cpu:
+        if self.sends_with_gradients:
             numbers += [0.0] * (_MOST_NUMBERS - len(numbers))
             return torch.tensor(numbers, dtype=self._message.dtype)
-        self._answer = self._group.begin_sum(numbers)  # read without waiting for the device
+        self._answer = self._group.begin_sum(numbers)
         return torch.zeros_like(self._message)
 
     def _drop_unused(self) -> None:

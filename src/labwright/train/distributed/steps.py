@@ -8,7 +8,7 @@ from torch import Tensor
 
 from labwright.args.errors import UserError
 
-from ..windows import Window
+from ..windows import Agreed, Window
 from .group import Group
 
 _NO_WISHES: Sequence[float] = ()
@@ -68,7 +68,9 @@ class StepAgreement:
         """Whether the batch in hand counts nothing: this rank has none of its own."""
         self.was_called = False
         """Whether the loss of the step in hand was computed for all ranks."""
-        self._weight: float | None = None
+        self.num_steps_of_batch = 0
+        """Whoever begins a batch sets it to 0."""
+        self._weight = 0.0
         """That of the window, as the others were told."""
         self._has_stepped = False
         self._group = group
@@ -81,7 +83,7 @@ class StepAgreement:
                 "several ranks: train_batch must compute its loss by self.parallel(self.compute_loss, batch)"
             )
         share = weight / window.first_weight
-        value = loss.detach() * share
+        value = loss.detach() if share == 1 else loss.detach() * share
         total = value if window.loss is None else window.loss.detach() + value
         # Of a loss on an accelerator nobody here knows the value yet: it is summed there.
         known = total.item() if loss.device.type == "cpu" else 0.0
@@ -91,34 +93,41 @@ class StepAgreement:
         self._weight = whole if is_whole else in_all
         return self._exchange.send(loss, [self._weight, float(not is_whole), known, *self.wishes()])
 
+    def end(self, window: Window, loss: Tensor) -> None:
+        """Hear what the others have said, when the backward pass is done."""
+        size = self._group.size
+        weight, num_fractions, total, *wishes = self._exchange.sums()
+        if num_fractions or weight > _MOST_SAMPLES:
+            (weight,) = self._group.sum([self._weight])
+        else:
+            weight = round(weight)
+        is_known = loss.device.type == "cpu"
+        window.agreed = Agreed(weight / size / self.reference_weight, total / size if is_known else None)
+        self.was_called = False
+        self.heard(wishes)
+
     def reduce(self, window: Window, loss_scale: float) -> None:
         """Give the window the divisor and the loss of all ranks."""
-        if self._weight is None:
+        agreed, loss = window.agreed, window.loss
+        if agreed is None:
             raise UserError(
                 "several ranks: train_batch must call self.backward for each batch where --accumulate_batches is "
                 "above 1, for the ranks average their gradients with the last one of a window"
             )
-        weight, self._weight = self._weight, None
-        self.was_called, self._has_stepped = False, True
-        loss, size = window.loss, self._group.size
         assert loss is not None
-        of_all, num_fractions, total_loss, *wishes = self._exchange.sums()
-        if num_fractions or of_all > _MOST_SAMPLES:
-            (of_all,) = self._group.sum([weight])
-        else:
-            of_all = round(of_all)
-        if not of_all:
+        if not agreed.share:
             raise UserError("the loss of a step is the mean over nothing: its weight is 0 on all ranks")
-        mean_share = of_all / size / self.reference_weight
-        if loss.device.type == "cpu":
-            window.loss = torch.tensor(total_loss / size, dtype=torch.float64)
-        else:
+        if agreed.loss is None:
             total = loss.detach().clone()
             self._group.sum_tensor(total)
-            window.loss = total / size
-        self.loss = window.loss / mean_share
-        window.divisor = mean_share * loss_scale
-        self.heard(wishes)
+            window.loss = total / self._group.size
+            self.loss = window.loss / agreed.share
+        else:
+            window.loss = torch.tensor(agreed.loss, dtype=torch.float64)
+            self.loss = agreed.loss / agreed.share
+        window.divisor = agreed.share * loss_scale
+        self._has_stepped = True
+        self.num_steps_of_batch += 1
 
     def require_step(self, title: str) -> None:
         """Raise a UserError if the step in hand was none of the stepper's: then the ranks drift apart."""
