@@ -23,10 +23,12 @@ from labwright.args import ExperimentArgs, MachineConfig
 from labwright.datasets import Splits, TensorDataset
 from labwright.models import CNNArgs, MLPArgs
 from labwright.optimizers import AdamArgs, OptimizerUnion
+from labwright.runs import unbuffered
 from labwright.schedulers import CosineArgs, SchedulerUnion
 from labwright.train import Batch, Loss
 
 NUM_TRAIN, NUM_VAL, NUM_TEST = 250, 40, 40
+unbuffered.BLOCK = 2**14  # these checkpoints are small, and are to be written past the cache like larger ones
 
 _visits: Counter[str] = Counter()
 
