@@ -84,15 +84,18 @@ def test_weights_are_those_of_one_process(alone: Job, two: Job, three: Job) -> N
         assert all((weights[name] - expected[name]).abs().max() < 1e-6 for name in expected)
 
 
-def test_two_optimizers_take_the_steps_that_they_take_in_one_process(alone: Job, two: Job) -> None:
-    """Whether the graph of a loss is older than the part of it that ranks know of, or one of two is frozen."""
-    of_one, expected = alone.found[0]["several"][0]["run"], weights_of(alone.found[0]["several"][0]["run"])
-    for run in two.found[0]["several"][:2]:
-        for name, value in weights_of(run["run"]).items():
-            assert (value - expected[name]).abs().max() < 1e-9
-        assert losses_of_steps(run["run"]) == pytest.approx(losses_of_steps(of_one), rel=1e-9)
+@pytest.mark.parametrize("run", ["ddp", "zero", "penalized"])
+def test_a_train_batch_of_its_own_takes_and_tells_of_the_steps_of_one_process(run: str, alone: Job, two: Job) -> None:
+    """Two optimizers, one frozen in the other's loss, whose graph begins before that; or a loss with a penalty."""
+    of_one, of_two = (job.found[0]["several"][run]["run"] for job in (alone, two))
+    weights = weights_of(of_two)
+    assert all((weights[name] - value).abs().max() < 1e-9 for name, value in weights_of(of_one).items())
+    assert losses_of_steps(of_two) == pytest.approx(losses_of_steps(of_one), rel=1e-9)
+
+
+def test_parts_of_weights_are_refused_to_two_optimizers(two: Job) -> None:
     for rank in two.found:
-        assert rank["several"][2].startswith("--strategy=fsdp trains with one optimizer, and ")
+        assert rank["several"]["fsdp"].startswith("--strategy=fsdp trains with one optimizer, and ")
 
 
 def test_history_is_that_of_one_process(alone: Job, two: Job, three: Job) -> None:

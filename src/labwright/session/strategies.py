@@ -96,13 +96,14 @@ def agree_on_steps(experiment: "Experiment[ExperimentArgs]") -> None:
             f"--strategy=fsdp trains with one optimizer, and {experiment.args.experiment_id} has "
             f"{len(experiment.optimizers)}; use ddp or zero"
         )
+    from labwright.train.distributed.ddp import DataParallel
     from labwright.train.distributed.group import Group
     from labwright.train.distributed.steps import OwnExchange, StepAgreement
 
     assert isinstance(experiment.world, Group)
     reference = experiment.args.batch_size / experiment.world.size
     parallel = experiment.parallel_model
-    exchange = parallel if hasattr(parallel, "send") else OwnExchange(experiment.world)
+    exchange = parallel if isinstance(parallel, DataParallel) else OwnExchange(experiment.world)
     experiment.stepper.ranks = StepAgreement(experiment.world, reference, exchange)
 
 

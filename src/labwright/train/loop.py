@@ -204,7 +204,7 @@ class TrainLoop(PassLoop):
             self.batch = batch = self.prepare_batch(batch, training=True)
             self.position.learning_rate = self.optimizer.param_groups[0]["lr"]
             if self.stepper.ranks is not None:
-                self.stepper.ranks.is_borrowed, self.stepper.ranks.num_steps_of_batch = self._is_borrowed(), 0
+                self.stepper.ranks.begin_batch(is_borrowed=self._is_borrowed())
             loss = self.train_batch(batch)
             self._count_step(loss)
         else:
@@ -231,11 +231,11 @@ class TrainLoop(PassLoop):
 
     def _counts_nothing(self, loss: "Loss") -> bool:
         """Whether the batch is another rank's, or its loss is no number, and the step is skipped for that."""
-        if not self.stepper.max_skipped_steps:
+        if self._is_borrowed() or not self.stepper.max_skipped_steps:
             return self._is_borrowed()
-        is_finite = math.isfinite(self._loss_of_all(loss))  # first, for all ranks ask
-        is_finite = is_finite and (loss.weight == 0 or math.isfinite(float(loss.value)))  # a mean over nothing is none
-        return self._is_borrowed() or not is_finite
+        of_all = 0.0 if self.stepper.ranks is None else float(self.stepper.ranks.loss)
+        is_finite = loss.weight == 0 or math.isfinite(float(loss.value))  # a mean over nothing is no number
+        return not (is_finite and math.isfinite(of_all))
 
     def _count_step(self, loss: "Loss") -> None:
         position = self.position

@@ -34,6 +34,7 @@ class Table(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.first, self.rows = nn.Linear(5, 5), nn.Embedding(8, 5, sparse=True)
+        self.sparse = True  # torch has such a flag in modules with a sparse `weight`
 
 
 class Story:
@@ -100,6 +101,28 @@ class ThawedLater(Story):
         model.first.requires_grad_(step in (2,))
 
 
+class ThawedInAWindow(Story):
+    """The first layer joins when a window has begun."""
+
+    accumulate_batches = 2
+
+    def before_step(self, model: Any, step: int) -> None:
+        model.first.requires_grad_(step > 0)
+
+
+class ThawedBeforeTheCall(Story):
+    """The left branch joins when what comes before it has been computed."""
+
+    def early(self, model: Any, x: Tensor) -> Tensor:
+        return model.right(model.first(x))
+
+    def loss(self, model: Any, x: Tensor, step: int) -> Tensor:
+        return model.left(x).square().mean()
+
+    def before_step(self, model: Any, step: int) -> None:
+        model.left.requires_grad_(step > 1)
+
+
 class Frozen(Story):
     """One branch is frozen while the loss is made."""
 
@@ -119,6 +142,13 @@ class Fractions(Story):
         return (each * x[:, 1].abs()).sum() / x[:, 1].abs().sum()
 
 
+class SmallWeights(Fractions):
+    """They are small."""
+
+    def weight(self, x: Tensor) -> float:
+        return 1e-8 * super().weight(x)
+
+
 class OnceInAWindow(Story):
     """The right branch takes part in the first batch of a window alone."""
 
@@ -130,16 +160,29 @@ class OnceInAWindow(Story):
 
 
 class Sparse(Story):
-    """Some rows of a table."""
+    """Some rows of a table; what they are added to has the same gradient."""
 
     model, optimizer = Table, torch.optim.SGD
 
     def loss(self, model: Any, x: Tensor, step: int) -> Tensor:
         index = (x[:, 0] * 3).abs().long().clamp(max=7)
-        return model.first(model.rows(index)).square().mean()
+        return (model.first(x) + model.rows(index)).square().mean()
 
 
-STORIES = (Plain, InTurns, OfSomeSamples, OlderThanTheCall, ThawedLater, Frozen, Fractions, OnceInAWindow, Sparse)
+STORIES = (
+    Plain,
+    InTurns,
+    OfSomeSamples,
+    OlderThanTheCall,
+    ThawedLater,
+    ThawedInAWindow,
+    ThawedBeforeTheCall,
+    Frozen,
+    Fractions,
+    SmallWeights,
+    OnceInAWindow,
+    Sparse,
+)
 
 
 def samples(step: int) -> Tensor:
@@ -177,6 +220,8 @@ def train(
             stepper.ranks.was_called = True
             parallel.hold_gradients(not stepper.closes_window)
             loss = parallel(story.loss, model, early, step)
+            with torch.no_grad():
+                parallel(story.loss, model, early, step)  # somebody looks at what it came to
         stepper.update(loss, optimizer, weight=story.weight(x))
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
@@ -313,7 +358,7 @@ def test_weights_in_32_bits_are_those_of_one_process(ranks: list[dict[str, Any]]
 def test_steps_that_the_ranks_would_not_take_alike_are_refused(ranks: list[dict[str, Any]]) -> None:
     for found in ranks:
         without, gaps = found["refusals"]
-        assert "must compute its loss by self.parallel(" in without
+        assert "must compute each loss by self.parallel(" in without
         assert "must call self.backward for each batch where --accumulate_batches is above 1" in gaps
 
 

@@ -85,13 +85,10 @@ class AgreeingLoop(NestedLoop):
         self._stopped_at, self.stop_wish = min(self._stopped_at, depth), NOT_STOPPED
 
     def _loss_of_all(self, loss: "Loss") -> float:
-        """The loss of the step in hand: of all ranks, where there are several; all of them must ask."""
-        ranks = self.stepper.ranks
-        if ranks is None or not self.stepper.closes_window:
+        """The loss of the batch in hand: of all ranks, where there are several; all of them must ask."""
+        if self.stepper.ranks is None:
             return float(loss.value)
-        if ranks.num_steps_of_batch == 1:
-            return float(ranks.loss)
-        weight = 0.0 if ranks.is_borrowed else loss.weight
+        weight = 0.0 if self._is_borrowed() else loss.weight
         total, weight_of_all = self.world.sum([float(loss.value) * weight if weight else 0.0, weight])
         return total / weight_of_all if weight_of_all else math.nan
 

@@ -10,7 +10,10 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.parallel import DistributedDataParallel
 
+from labwright.args.errors import UserError
+
 from .group import Group
+from .steps import CALL_PARALLEL
 
 T = TypeVar("T")
 _MOST_NUMBERS = 32
@@ -32,9 +35,14 @@ class DataParallel:
         self._model = model
         self._group = group
         self._is_held = False
+        self._end: Tensor | None = None
+        self._numbers: list[float] = []
+        self._answer: Callable[[], list[float]] | None = None
         self.sends_with_gradients = all(parameter.is_cpu for parameter in model.parameters())
         """Otherwise numbers are exchanged on the CPU, where they can be read without waiting for the device."""
-        self._wrap()
+        self._sparse: set[Tensor] = set()
+        """Weights whose gradients are."""
+        self._wrap(is_first=True)
 
     def hold_gradients(self, is_held: bool) -> None:
         """Whether the gradients of the next call stay with this rank, since more of its window is to come."""
@@ -47,16 +55,23 @@ class DataParallel:
         if self._is_held:
             with self._ddp.no_sync():
                 return self._ddp(function, *args)
-        self._end = _End.apply(self._message, self._tell)
+        if torch.is_grad_enabled():
+            self._end = _End.apply(self._message, self._tell)
         return self._ddp(function, *args)
 
     def send(self, loss: Tensor, numbers: list[float]) -> Tensor:
-        """The loss whose backward pass averages the gradients, and tells the other ranks these numbers meanwhile."""
-        self._numbers, self._message.grad = numbers, None
-        self._met_late.clear()
+        """The loss whose backward pass averages the gradients, and tells the other ranks these numbers meanwhile.
+
+        Raises:
+            UserError: nothing was called since the last one.
+        """
+        if self._end is None:
+            raise UserError(CALL_PARALLEL)
         end, self._end = self._end, None
+        self._numbers, self._message.grad = numbers, None
+        self._late.begin()
         frozen = [parameter for parameter in self._parameters if not parameter.requires_grad]
-        for parameter in frozen:
+        for parameter in frozen:  # they are waited for like all others
             parameter.requires_grad_(True)
         try:
             return _Reaching.apply(loss, end, *self._parameters)
@@ -65,7 +80,7 @@ class DataParallel:
                 parameter.requires_grad_(False)
 
     def sums(self) -> list[float]:
-        """The numbers that ranks sent, each summed over them; of float32, where the model is."""
+        """The numbers that ranks sent, each summed over them; in the precision of the model's, or double."""
         if self._answer is not None:
             *sums, num_late = self._answer()
             self._answer = None
@@ -84,21 +99,32 @@ class DataParallel:
         """A block in which the model has all its weights, as it always has here."""
         return nullcontext()
 
-    def _wrap(self) -> None:
-        first = next(self._model.parameters(), torch.empty(0))
-        dtype = first.dtype if first.dtype in (torch.float32, torch.float64) else torch.float32
-        self._message = nn.Parameter(torch.zeros(_MOST_NUMBERS, dtype=dtype, device=first.device))
-        self._parameters = [parameter for parameter in self._model.parameters() if parameter.requires_grad]
-        self._left_out = [parameter for parameter in self._model.parameters() if not parameter.requires_grad]
-        self._late: list[int] = []
-        """Those that had no gradient yet when all others had theirs."""
-        self._met_late: set[int] = set()
-        self._watched: set[int] = set()
-        self._numbers: list[float] = []
-        self._end: Tensor | None = None
-        self._answer: Callable[[], list[float]] | None = None
-        self._ddp = DistributedDataParallel(_Call(self._message, self._model), gradient_as_bucket_view=True)
+    def _wrap(self, *, is_first: bool = False) -> None:
+        """Begin with the parameters that have gradients now; all ranks come here together."""
+        parameters = list(self._model.parameters())
+        precision = torch.float64 if any(each.dtype == torch.float64 for each in parameters) else torch.float32
+        device = parameters[0].device if parameters else None
+        self._message = nn.Parameter(torch.zeros(_MOST_NUMBERS, dtype=precision, device=device))
+        self._parameters = [parameter for parameter in parameters if parameter.requires_grad]
+        self._left_out = [parameter for parameter in parameters if not parameter.requires_grad]
+        self._late = _Latecomers(self._parameters)
+        for module in self._model.modules():
+            if isinstance(module, nn.Embedding | nn.EmbeddingBag) and module.sparse:
+                self._know_sparse(module.weight)
+        gradients = [parameter.grad for parameter in self._parameters]
+        for parameter in self._parameters:
+            parameter.grad = None  # or it would become a part of a bucket
+        self._ddp = DistributedDataParallel(
+            _Call(self._message, self._model), gradient_as_bucket_view=True, init_sync=is_first
+        )
         self._settle_buckets()
+        for parameter, gradient in zip(self._parameters, gradients, strict=True):
+            parameter.grad = gradient
+
+    def _know_sparse(self, weight: Tensor) -> None:
+        if weight.requires_grad and weight not in self._sparse:
+            self._sparse.add(weight)
+            weight.register_hook(_cloned)  # gradients are divided in place, and may be parts of others that are needed
 
     def _settle_buckets(self) -> None:
         """Let gradients be sorted into buckets now, in the reverse order of the parameters.
@@ -106,30 +132,18 @@ class DataParallel:
         After the first backward pass they are, by the order of that. A run that is resumed would have others at first,
         and sums over three or more ranks that are rounded otherwise.
         """
-        gradients = [parameter.grad for parameter in self._parameters]
-        sparse = {id(module.weight) for module in self._model.modules() if getattr(module, "sparse", False)}
 
         def touch_all() -> Tensor:
             total = _Touch.apply(torch.zeros(()), self._message, False)
             for parameter in self._parameters:
-                total = _Touch.apply(total, parameter, id(parameter) in sparse)
+                total = _Touch.apply(total, parameter, parameter in self._sparse)
             return total
 
-        for parameter in self._parameters:
-            parameter.grad = None
         self._ddp(touch_all).backward()
-        for parameter, gradient in zip(self._parameters, gradients, strict=True):
-            parameter.grad = gradient
 
     def _tell(self) -> Tensor:
-        """What this rank has to say, when the backward pass has come to all else."""
-        self._late = [index for index, parameter in enumerate(self._parameters) if parameter.grad is None]
-        for index in self._late:  # parts of the graph that are older than the call are yet to come
-            parameter = self._parameters[index]
-            if index not in self._watched and parameter.requires_grad:
-                self._watched.add(index)
-                parameter.register_post_accumulate_grad_hook(partial(_note, self._met_late, index))
-        numbers = [*self._numbers, float(len(self._late))]
+        """What this rank has to say, when the backward pass has come to all that is younger than the call."""
+        numbers = [*self._numbers, float(self._late.look())]
         if self.sends_with_gradients:
             numbers += [0.0] * (_MOST_NUMBERS - len(numbers))
             return torch.tensor(numbers, dtype=self._message.dtype)
@@ -138,16 +152,52 @@ class DataParallel:
 
     def _drop_unused(self) -> None:
         """Leave no gradient where no rank has one."""
-        unused = set(self._late) - self._met_late
-        uses = self._group.sum([float(index not in unused) for index in range(len(self._parameters))])
+        uses = self._group.sum([float(is_used) for is_used in self._late.are_used()])
         for parameter, num_uses in zip(self._parameters, uses, strict=True):
             if not num_uses:
                 parameter.grad = None
 
 
-def _note(met: set[int], index: int, parameter: Tensor) -> None:
+class _Latecomers:
+    """Parameters that have no gradient yet when a backward pass has come to all that is younger than the call.
+
+    They take no part in it, or one in what was computed before.
+    """
+
+    def __init__(self, parameters: list[nn.Parameter]) -> None:
+        self._parameters = parameters
+        self._indices: list[int] = []
+        self._have_come: set[int] = set()
+        self._watched: set[int] = set()
+        """Those that say when they have."""
+
+    def begin(self) -> None:
+        """A backward pass begins."""
+        self._have_come.clear()
+
+    def look(self) -> int:
+        """How many there are."""
+        self._indices = [index for index, parameter in enumerate(self._parameters) if parameter.grad is None]
+        for index in self._indices:
+            parameter = self._parameters[index]
+            if index not in self._watched and parameter.requires_grad:
+                self._watched.add(index)
+                parameter.register_post_accumulate_grad_hook(partial(_note, self._have_come, index))
+        return len(self._indices)
+
+    def are_used(self) -> list[bool]:
+        """Of each parameter whether it took part, when the backward pass is done."""
+        unused = set(self._indices) - self._have_come
+        return [index not in unused for index in range(len(self._parameters))]
+
+
+def _note(have_come: set[int], index: int, parameter: Tensor) -> None:
     if parameter.grad is not None:  # it is told of nothing, too
-        met.add(index)
+        have_come.add(index)
+
+
+def _cloned(gradient: Tensor | None) -> Tensor | None:
+    return None if gradient is None else gradient.clone()
 
 
 class _Call(nn.Module):
@@ -163,7 +213,7 @@ class _Call(nn.Module):
 
 
 class _End(Function):
-    """Its backward pass is the last of a graph all of whose other parts are younger, and gives what `tell` does."""
+    """Its backward pass gives what `tell` does, when that of all that is younger is done: autograd takes that first."""
 
     @staticmethod
     def forward(ctx: Any, message: Tensor, tell: Callable[[], Tensor]) -> Tensor:

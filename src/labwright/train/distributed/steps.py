@@ -12,8 +12,12 @@ from ..windows import Agreed, Window
 from .group import Group
 
 _NO_WISHES: Sequence[float] = ()
-_MOST_SAMPLES = 2.0**20
-"""Sums of whole numbers up to here are found again where they were rounded to float32."""
+_MOST_SAMPLES = 2.0**18
+"""Sums of whole numbers up to here are found again where they were rounded to float32, on some hundred ranks."""
+CALL_PARALLEL = (
+    "several ranks: train_batch must compute each loss by self.parallel(self.compute_loss, batch), just before its "
+    "backward"
+)
 
 
 class Exchange(Protocol):
@@ -24,7 +28,7 @@ class Exchange(Protocol):
         ...
 
     def sums(self) -> list[float]:
-        """The numbers that ranks sent with the last backward pass, each summed over them."""
+        """The numbers that ranks sent with the last backward pass, each summed over them, and maybe rounded."""
         ...
 
 
@@ -37,8 +41,6 @@ class OwnExchange:
 
     def send(self, loss: Tensor, numbers: list[float]) -> Tensor:
         """The loss as it is; others hear the numbers from now on."""
-        if self._answer is not None:  # another loss closes the window
-            self._answer()
         self._answer = self._group.begin_sum(numbers)
         return loss
 
@@ -63,25 +65,25 @@ class StepAgreement:
         self.heard: Callable[[Sequence[float]], None] = lambda sums: None
         """Told of the sums over all ranks, which are 0 exactly where all numbers are."""
         self.loss: Tensor | float = 0.0
-        """The mean loss of the last window, of all ranks."""
+        """The mean loss of all ranks, of the steps of the batch in hand together."""
         self.is_borrowed = False
         """Whether the batch in hand counts nothing: this rank has none of its own."""
         self.was_called = False
         """Whether the loss of the step in hand was computed for all ranks."""
-        self.num_steps_of_batch = 0
-        """Whoever begins a batch sets it to 0."""
         self._weight = 0.0
         """That of the window, as the others were told."""
         self._has_stepped = False
         self._group = group
         self._exchange = exchange
 
+    def begin_batch(self, *, is_borrowed: bool) -> None:
+        """The next steps are those of another batch."""
+        self.is_borrowed, self.loss = is_borrowed, 0.0
+
     def begin(self, window: Window, loss: Tensor, weight: float, loss_scale: float) -> Tensor:
         """What to call backward of, the last time in the window; the other ranks are asked meanwhile."""
         if not self.was_called:
-            raise UserError(
-                "several ranks: train_batch must compute its loss by self.parallel(self.compute_loss, batch)"
-            )
+            raise UserError(CALL_PARALLEL)
         share = weight / window.first_weight
         value = loss.detach() if share == 1 else loss.detach() * share
         total = value if window.loss is None else window.loss.detach() + value
@@ -89,7 +91,7 @@ class StepAgreement:
         known = total.item() if loss.device.type == "cpu" else 0.0
         in_all = (window.divisor / loss_scale + share) * self.reference_weight
         whole = round(in_all)
-        is_whole = abs(in_all - whole) < 1e-6
+        is_whole = abs(in_all - whole) <= 1e-6 * in_all
         self._weight = whole if is_whole else in_all
         return self._exchange.send(loss, [self._weight, float(not is_whole), known, *self.wishes()])
 
@@ -121,13 +123,12 @@ class StepAgreement:
             total = loss.detach().clone()
             self._group.sum_tensor(total)
             window.loss = total / self._group.size
-            self.loss = window.loss / agreed.share
+            self.loss += window.loss / agreed.share
         else:
             window.loss = torch.tensor(agreed.loss, dtype=torch.float64)
-            self.loss = agreed.loss / agreed.share
+            self.loss += agreed.loss / agreed.share
         window.divisor = agreed.share * loss_scale
         self._has_stepped = True
-        self.num_steps_of_batch += 1
 
     def require_step(self, title: str) -> None:
         """Raise a UserError if the step in hand was none of the stepper's: then the ranks drift apart."""
