@@ -80,7 +80,7 @@ class DataParallel:
                 parameter.requires_grad_(False)
 
     def sums(self) -> list[float]:
-        """The numbers that ranks sent, each summed over them; rounded like the weights, if they travelled with those'."""
+        """The numbers that ranks sent, each summed over them; as exact as the gradients, if they went with those."""
         if self._answer is not None:
             *sums, num_late = self._answer()
             self._answer = None
