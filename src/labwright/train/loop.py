@@ -231,8 +231,10 @@ class TrainLoop(PassLoop):
 
     def _counts_nothing(self, loss: "Loss") -> bool:
         """Whether the batch is another rank's, or its loss is no number, and the step is skipped for that."""
-        if self._is_borrowed() or not self.stepper.max_skipped_steps:
-            return self._is_borrowed()
+        if self._is_borrowed():
+            return True
+        if not self.stepper.max_skipped_steps:
+            return False
         of_all = 0.0 if self.stepper.ranks is None else float(self.stepper.ranks.loss)
         is_finite = loss.weight == 0 or math.isfinite(float(loss.value))  # a mean over nothing is no number
         return not (is_finite and math.isfinite(of_all))

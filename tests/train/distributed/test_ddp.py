@@ -1,6 +1,7 @@
 """The ranks' gradients are those of one process, whichever parameters take part; numbers travel with them."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -235,32 +236,25 @@ def on_a_rank(names: list[str]) -> dict[str, Any]:
         with counted(group) as calls:
             found[name] = {"weights": train(story, group), "calls": calls}
         found[f"{name} as on a GPU"] = {"weights": train(story, group, as_on_a_gpu=True)}
-    with counted(group) as calls:
-        found["float32"] = {"weights": train(Plain(group.rank, group.size), group, torch.float32), "calls": calls}
+    found["float32"] = {"weights": train(Plain(group.rank, group.size), group, torch.float32)}
     found["refusals"] = [refused(group, train_without_parallel), refused(group, train_with_gaps)]
     found["resumed"] = resumed(group)
     group.leave()
     return found
 
 
-class counted:
+@contextmanager
+def counted(group: Group) -> Iterator[list[int]]:
     """Within, the exchanges of a group besides the gradients' are counted."""
+    calls, before = [0], group.sum
 
-    def __init__(self, group: Group) -> None:
-        self._group, self._calls = group, [0]
+    def counting(values: list[float]) -> list[float]:
+        calls[0] += 1
+        return before(values)
 
-    def __enter__(self) -> list[int]:
-        self._sum = self._group.sum
-
-        def counting(values: list[float]) -> list[float]:
-            self._calls[0] += 1
-            return self._sum(values)
-
-        self._group.sum = counting  # type: ignore[method-assign]
-        return self._calls
-
-    def __exit__(self, *error: object) -> None:
-        del self._group.sum
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(group, "sum", counting)
+        yield calls
 
 
 def refused(group: Group, act: Callable[[Group], None]) -> str:
@@ -279,7 +273,7 @@ def train_without_parallel(group: Group) -> None:
 
 
 def train_with_gaps(group: Group) -> None:
-    """The second of three batches that make a window updates nothing, so the third does not close one."""
+    """The second batch updates nothing, so its window, of two, is not full before the third."""
     model = nn.Linear(5, 1).double()
     parallel = DataParallel(model, group)
     stepper = Stepper(accumulate_batches=2)

@@ -69,7 +69,6 @@ class DataParallel:
             raise UserError(CALL_PARALLEL)
         end, self._end = self._end, None
         self._numbers, self._message.grad = numbers, None
-        self._late.begin()
         frozen = [parameter for parameter in self._parameters if not parameter.requires_grad]
         for parameter in frozen:  # they are waited for like all others
             parameter.requires_grad_(True)
@@ -171,12 +170,9 @@ class _Latecomers:
         self._watched: set[int] = set()
         """Those that say when they have."""
 
-    def begin(self) -> None:
-        """A backward pass begins."""
-        self._have_come.clear()
-
     def look(self) -> int:
-        """How many there are."""
+        """How many there are; they are watched from now on, until the backward pass is done."""
+        self._have_come.clear()
         self._indices = [index for index, parameter in enumerate(self._parameters) if parameter.grad is None]
         for index in self._indices:
             parameter = self._parameters[index]
