@@ -17,7 +17,7 @@ from labwright.args.errors import Terminated
 from labwright.loop import Hook
 from labwright.models import MLPArgs
 from labwright.optimizers import AdamArgs
-from labwright.runs import CheckpointStore, RunDirectory, open_run
+from labwright.runs import CheckpointStore, RunDirectory, host, open_run, versions
 from labwright.schedulers import CosineArgs
 from labwright.train import restore_state
 
@@ -238,6 +238,21 @@ def test_run_killed_before_its_first_checkpoint_begins_anew(make: Make, whole: P
         experiment.run(RunOptions(predictions="none"))
     resume(make(**HARD), experiment.run_directory.path)
     assert_same_run(experiment.run_directory.path, whole)
+
+
+def test_run_resumed_on_another_machine_says_what_may_change_its_last_bits(make: Make) -> None:
+    run = stop_at(make(), 3)
+    path = RunDirectory(run).record_path
+    record = json.loads(path.read_text())
+    record["host"]["cpu"], record["versions"]["torch"] = "Abacus 9", "1.0"
+    path.write_text(json.dumps(record))
+    elsewhere = make()
+    resume(elsewhere, run)
+    processor, torch_version = host()["cpu"], versions()["torch"]
+    assert elsewhere.warnings == [
+        f"torch is {torch_version}, and was 1.0 when the run began: results may differ in their last bits",
+        f"the processor is {processor}, and was Abacus 9: results may differ in their last bits",
+    ]
 
 
 def test_steps_are_logged_once(make: Make) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from labwright.args import ExperimentArgs, RunOptions, UserError
 from labwright.args.resume import Change, changes_since
-from labwright.runs import CheckpointEntry, CheckpointStore, RunDirectory, RunLock, versions
+from labwright.runs import CheckpointEntry, CheckpointStore, RunDirectory, RunLock, host, versions
 from labwright.runs.listing.find import find_run
 from labwright.runs.record import did_train
 from labwright.runs.terminal import Terminal
@@ -116,6 +116,9 @@ def differences_of_environment(record: dict[str, Any], device: str) -> list[str]
     ]
     if record.get("device") not in (None, device):
         lines.append(f"the run began on {record['device']} and goes on on {device}: results may differ slightly")
+    processor, other = host()["cpu"], (record.get("host") or {}).get("cpu")
+    if device.startswith("cpu") and None not in (processor, other) and processor != other:
+        lines.append(f"the processor is {processor}, and was {other}: results may differ in their last bits")
     return lines
 
 
