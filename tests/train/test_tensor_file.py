@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import safetensors.torch
 import torch
@@ -23,6 +25,16 @@ def test_safetensors_reads_what_is_written() -> None:
 def test_equal_tensors_give_equal_bytes() -> None:
     tensors = {"b": torch.ones(3), "a": torch.zeros(2, dtype=torch.int8)}
     assert encode(tensors, {"x": "1", "y": "2"}) == encode(dict(reversed(tensors.items())), {"x": "1", "y": "2"})
+
+
+def test_tensors_begin_where_copies_are_fast_and_elements_may_lie() -> None:
+    types = [torch.float64, torch.float32, torch.float16, torch.uint8]
+    tensors = {f"{size} {dtype}": torch.ones(size, dtype=dtype) for size in (0, 3, 64, 65, 128) for dtype in types}
+    data = encode(tensors, {})
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    for name, tensor in tensors.items():
+        start, _ = header[name]["data_offsets"]
+        assert start % (tensor.element_size() if tensor.nbytes % 64 else 64) == 0, name
 
 
 def test_metadata_comes_back() -> None:

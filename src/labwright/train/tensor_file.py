@@ -34,6 +34,7 @@ _NAMES = {
 }
 
 
+_CACHE_LINE = 64
 PIECE_SIZE = 2**22
 """Bytes that are written, and hashed, at once: what was hashed is still in the processor's cache."""
 
@@ -50,8 +51,7 @@ class TensorFile:
         """Where each tensor begins, after the header."""
         self.num_bytes = 0
         """Of all tensors."""
-        # Widest types first, so that every tensor starts at a multiple of its own element size.
-        for name, tensor in sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0])):
+        for name, tensor in sorted(tensors.items(), key=_place):
             if tensor.dtype not in _NAMES:
                 raise TypeError(f"{name}: tensors of type {tensor.dtype} cannot be saved")
             start, end = self.num_bytes, self.num_bytes + tensor.numel() * tensor.element_size()
@@ -88,6 +88,16 @@ class CopiedFile:
     def __iter__(self) -> Iterator[bytes | memoryview]:
         yield self._header
         yield from _pieces(self._content.when_complete())
+
+
+def _place(named: tuple[str, Tensor]) -> tuple[bool, int, str]:
+    """What tensors are sorted by: those of whole lines of a processor's cache first, which so begin with one, too.
+
+    A copy that begins elsewhere takes up to 1.4 times as long. Of the others the widest types come first, so that every
+    tensor starts at a multiple of its own element size.
+    """
+    name, tensor = named
+    return bool(tensor.nbytes % _CACHE_LINE), -tensor.element_size(), name
 
 
 def _pieces(content: Tensor) -> Iterator[memoryview]:
