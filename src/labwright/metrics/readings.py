@@ -92,7 +92,7 @@ class ClassReading:
         """[n, classes] numbers that rank samples as the probabilities do, before rounding makes these 1."""
         preds = self.floating_preds
         if self.threshold is None and not self.is_probability:
-            preds = _log_odds(preds)
+            preds = _in_order_of_softmax(preds)
         return preds.reshape(len(preds), -1)
 
     @property
@@ -196,13 +196,13 @@ def _positive_column(group: str, preds: Tensor, is_probability: bool) -> Tensor:
     return positive_logits(preds)
 
 
-def _log_odds(logits: Tensor) -> Tensor:
-    """log(p / (1 - p)) of the softmax, exact where p is so near 1 that it would be rounded to it."""
+def _in_order_of_softmax(logits: Tensor) -> Tensor:
+    """In the order of the softmax p: its log, and log(p / (1 - p)) where p is above 1/2 and might be rounded to 1."""
     winner = logits.argmax(-1, keepdim=True)
     log_rest = logits.scatter(-1, winner, -torch.inf).logsumexp(-1, keepdim=True)
     log_p = logits.log_softmax(-1)
-    odds = log_p - torch.log1p(-log_p.exp().clamp(max=0.5))
-    return odds.scatter(-1, winner, logits.gather(-1, winner) - log_rest)
+    odds = logits.gather(-1, winner) - log_rest
+    return log_p.scatter(-1, winner, odds.where(odds > 0, log_p.gather(-1, winner)))
 
 
 def _valid(group: str, preds: Tensor, is_probability: bool, num_classes: int) -> Tensor:
