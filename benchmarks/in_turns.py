@@ -4,9 +4,10 @@
 
 The rows are those of `train_loop.py`, which measures them in processes of their own: on a machine that is shared, and
 as fast as its neighbours let it, two processes a minute apart differ by more than what is to be told. Here all three
-train at the same time of day, out of the same memory. CPU time of an epoch on one thread, medians, and medians of the
-ratios of one turn, without the first two; labwright's is all that the process takes in a turn but for the two loops,
-the thread that writes checkpoints included. Prints a Markdown table and exits 1 where a limit is passed.
+train at the same time of day, out of the same memory, which labwright has the process keep; what it asks of the
+processor, zeros for denormals, ends where the loops by hand begin. CPU time of an epoch on one thread, medians, and
+medians of the ratios of one turn, without the first two; labwright's is all that the process takes in a turn but for
+the two loops, the thread that writes checkpoints included. Prints a Markdown table and exits 1 where a limit is passed.
 """
 
 import argparse
@@ -53,10 +54,12 @@ class InTurns(with_labwright.Benchmark):
     def on_epoch_start(self) -> None:
         self._note()
         began = time.monotonic()
+        torch.set_flush_denormal(False)  # as it is where nobody asks for it
         for name, epochs in self.by_hand.items():
             started = time.thread_time()
             next(epochs)
             self.seconds[name].append(time.thread_time() - started)
+        torch.set_flush_denormal(self.args.flush_denormals)
         self._others_wall += time.monotonic() - began
         super().on_epoch_start()
 
