@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from .base import Project, as_module, command_parser, run_command
-from .data import run_verb, verb_parsers
-from .tool import as_tool, run_tool
 
 TOOLS: dict[str, str] = {
     "bench": "the speed of an experiment's training loop, and what slows it: bench ID [--flag=value ...]",
@@ -36,6 +34,8 @@ COMMANDS: dict[str, str] = {
 
 def parsers(prog: str) -> dict[str, ArgumentParser | dict[str, ArgumentParser]]:
     """The parser of each command with flags of its own; of `data`, those of its verbs. For completion."""
+    from .data import verb_parsers
+
     own = [name for name in COMMANDS if name not in TOOLS and name != "data"]
     found = {name: command_parser(name, as_module(import_module(f".{name}", __name__)), prog) for name in own}
     return {**found, "data": verb_parsers(prog)}
@@ -44,8 +44,12 @@ def parsers(prog: str) -> dict[str, ArgumentParser | dict[str, ArgumentParser]]:
 def run(name: str, words: Sequence[str], project: Project) -> int:
     """Do a command with these words; its exit code."""
     if name == "data":
+        from .data import run_verb
+
         return run_verb(words, project)
     module = import_module(f".{name.replace('-', '_')}", __name__)
     if name in TOOLS:
+        from .tool import as_tool, run_tool  # models of their flags, which no run has
+
         return run_tool(name, as_tool(module), words, project)
     return run_command(name, as_module(module), words, project)
