@@ -41,7 +41,10 @@ class Project:
 
 
 class CommandModule(Protocol):
-    """A module of this room: the first line of its docstring is the command's help."""
+    """A module of this room: the first line of its docstring is the command's help.
+
+    Completion imports all of them for their flags; so what takes long to import is imported where it is used.
+    """
 
     __doc__: str | None
 

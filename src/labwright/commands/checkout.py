@@ -5,15 +5,16 @@ import shlex
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from labwright.args.errors import UserError
 from labwright.runs import RunDirectory
-from labwright.runs.code.restore import checkout_snapshot, repository_of
-from labwright.runs.code.snapshot import Snapshot
 from labwright.runs.listing.find import find_run
 
 from .base import Project
+
+if TYPE_CHECKING:
+    from labwright.runs.code.snapshot import Snapshot
 
 
 def add_flags(parser: ArgumentParser) -> None:
@@ -28,6 +29,8 @@ def add_flags(parser: ArgumentParser) -> None:
 
 
 def run(given: Namespace, project: Project) -> None:
+    from labwright.runs.code.restore import checkout_snapshot, repository_of
+
     found = find_run(given.run, project.results_dir)
     snapshot = snapshot_of(found)
     repository = repository_of(snapshot, Path.cwd())
@@ -44,8 +47,10 @@ def run(given: Namespace, project: Project) -> None:
     print(f"  {shlex.join(_repeating_words(found, target / snapshot.folder))}", file=sys.stderr)
 
 
-def snapshot_of(found: RunDirectory) -> Snapshot:
+def snapshot_of(found: RunDirectory) -> "Snapshot":
     """The snapshot of a run; a UserError where its code was not kept."""
+    from labwright.runs.code.snapshot import Snapshot
+
     snapshot = Snapshot.of(found.record())
     if snapshot is None:
         raise UserError(f"{found.path.name}: its code was not kept (no git repository, or --no-snapshot)")

@@ -6,7 +6,6 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from labwright.args.errors import UserError
-from labwright.runs.code.snapshot import Snapshot, drop_snapshot
 from labwright.runs.directory import RunDirectory
 from labwright.runs.listing.find import MEANINGS, find_runs
 from labwright.runs.listing.index import RUN_ID, as_it_is_now
@@ -76,6 +75,8 @@ def _delete(found: RunDirectory) -> None:
 
 
 def _forget_code(found: RunDirectory) -> None:
+    from labwright.runs.code.snapshot import Snapshot, drop_snapshot
+
     snapshot = Snapshot.of(found.record())
     if snapshot is not None:
         drop_snapshot(Path(snapshot.repository), found.path.name)

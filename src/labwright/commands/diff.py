@@ -4,7 +4,6 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from labwright.args.machine import config_path
-from labwright.runs.differences import diff_from_now, diff_runs
 from labwright.runs.durable import strict_json
 from labwright.runs.listing.find import MEANINGS, find_run
 
@@ -22,6 +21,8 @@ def add_flags(parser: ArgumentParser) -> None:
 
 def run(given: Namespace, project: Project) -> int:
     """Print the differences."""
+    from labwright.runs.differences import diff_from_now, diff_runs
+
     a = find_run(given.a, project.results_dir)
     if given.b is None:
         folders = (project.results_dir, project.machine.cache_dir)

@@ -4,7 +4,6 @@ from argparse import ArgumentParser, Namespace
 
 from labwright.runs.durable import strict_json
 from labwright.runs.listing.find import MEANINGS, find_run
-from labwright.runs.proof.divergence import compare_runs
 
 from .base import Project
 
@@ -17,6 +16,8 @@ def add_flags(parser: ArgumentParser) -> None:
 
 def run(given: Namespace, project: Project) -> int:
     """Print the verdict; 0: identical, 1: not."""
+    from labwright.runs.proof.divergence import compare_runs
+
     a, b = (find_run(text, project.results_dir) for text in given.runs)
     divergence = compare_runs(a, b)
     if given.json:

@@ -6,8 +6,6 @@ from pathlib import Path
 from labwright.args.errors import UserError
 from labwright.runs.durable import strict_json
 from labwright.runs.listing.find import MEANINGS, find_run
-from labwright.runs.proof.repetition import repeat_run, working_folder
-from labwright.runs.proof.reproduction import TOLERANCE, reproduce_run
 
 from .base import Project
 from .verify import EPILOG, say
@@ -20,7 +18,7 @@ def add_flags(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--tolerance",
         type=float,
-        default=TOLERANCE,
+        default=1e-3,
         metavar="X",
         help="relative difference of losses and final metrics that passes (default: %(default)s)",
     )
@@ -33,6 +31,9 @@ def add_flags(parser: ArgumentParser) -> None:
 
 def run(given: Namespace, project: Project) -> int:
     """Print the verdict; 0: identical or within the tolerance, 1: different."""
+    from labwright.runs.proof.repetition import repeat_run, working_folder
+    from labwright.runs.proof.reproduction import reproduce_run
+
     if not given.tolerance >= 0:
         raise UserError(f"reproduce: --tolerance={given.tolerance} is not 0 or more")
     found = find_run(given.run, project.results_dir)

@@ -7,8 +7,6 @@ from pathlib import Path
 from labwright.args.errors import UserError
 from labwright.runs.durable import strict_json
 from labwright.runs.listing.find import MEANINGS, find_run
-from labwright.runs.proof.repetition import repeat_run, working_folder
-from labwright.runs.proof.verification import CERTIFICATE, verify_run
 from labwright.session.secrets import secrets_of
 
 from .base import Project
@@ -28,6 +26,9 @@ def add_flags(parser: ArgumentParser) -> None:
 
 def run(given: Namespace, project: Project) -> int:
     """Print the verdict; 0: it resumes exactly, 1: it does not. The certificate stands in the run's directory."""
+    from labwright.runs.proof.repetition import repeat_run, working_folder
+    from labwright.runs.proof.verification import CERTIFICATE, verify_run
+
     if given.kills < 1:
         raise UserError(f"verify: --kills={given.kills} proves nothing; kill it once or more")
     found = find_run(given.run, project.results_dir)

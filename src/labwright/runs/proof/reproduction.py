@@ -16,7 +16,6 @@ from .divergence import Divergence, compare_runs
 from .repetition import Repetition, begun_run
 
 Verdict = Literal["identical", "within tolerance", "different"]
-TOLERANCE = 1e-3
 _MOST_SHOWN = 8
 _TELLING = ("platform", "architecture", "cpu", "num_cpus")
 """What of a host may change a result."""
