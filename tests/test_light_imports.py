@@ -66,6 +66,14 @@ def test_command_leaves_heavy_libraries_alone(tmp_path: Path, argv: list[str], c
     assert done.stdout.splitlines()[-2:] == [f"code {code}", "heavy []"], done.stderr
 
 
+def test_completion_asks_commands_for_their_flags_alone(tmp_path: Path) -> None:
+    found = ["labwright.commands.tool", "labwright.commands.verify", "labwright.runs.proof", "labwright.runs.code"]
+    script = SCRIPT + f"print([name for name in {found} if name in sys.modules])"
+    words = [sys.executable, "-c", script, ROOT / "run.py", "completion", "bash"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=600)
+    assert done.stdout.splitlines()[-1] == "['labwright.commands.verify']", done.stderr
+
+
 @pytest.mark.parametrize(
     "statement",
     [

@@ -40,6 +40,7 @@ def test_scores_that_are_no_numbers_rank_nothing(measure: Measure) -> None:
     """They counted as above all others, and a model that had diverged could have an area of 0.75."""
     logits = torch.nn.functional.one_hot(LABELS, NUM_CLASSES).float()
     assert of_classes(measure, logits) == {"top5_accuracy": 1, "roc_auc": 1, "pr_auc": 1}
-    logits[3, 3] = math.nan
-    values = of_classes(measure, logits)
-    assert math.isnan(values["roc_auc"]) and math.isnan(values["pr_auc"])
+    for diverged in (math.nan, math.inf):  # the probabilities of one that is infinite are no numbers either
+        logits[3, 3] = diverged
+        values = of_classes(measure, logits)
+        assert math.isnan(values["roc_auc"]) and math.isnan(values["pr_auc"])

@@ -123,6 +123,27 @@ def test_groups_hooks_and_closures_work() -> None:
     assert told == [("before", light), ("after", light), ("state", light)]
 
 
+@pytest.mark.parametrize(
+    "register",
+    [
+        torch.optim.Optimizer.register_step_pre_hook,
+        torch.optim.Optimizer.register_step_post_hook,
+        lambda _, hook: register_optimizer_step_pre_hook(hook),
+        lambda _, hook: register_optimizer_step_post_hook(hook),
+    ],
+)
+def test_a_hook_alone_is_called(register: Any) -> None:
+    optimizer = build_light(torch.optim.SGD, nn.Linear(2, 1).parameters(), lr=0.1)
+    told: list[Any] = []
+    handle = register(optimizer, lambda *arguments: told.append(arguments[0]))
+    try:
+        optimizer.step()
+    finally:
+        handle.remove()
+    optimizer.step()
+    assert told == [optimizer]
+
+
 def test_hooks_of_all_optimizers_are_called() -> None:
     optimizer = build_light(torch.optim.Adam, nn.Linear(2, 1).parameters(), fused=True)
     told: list[str] = []

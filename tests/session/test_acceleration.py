@@ -126,6 +126,17 @@ def test_freed_memory_is_kept_while_there_is_room_and_a_line_says_when_there_is_
     assert Watched.kept == [True, False, False] and experiment.freed_memory is None
 
 
+def test_freed_memory_is_not_kept_where_that_is_switched_off(make: Callable[..., Points]) -> None:
+    class Watched(Points):
+        kept: list[Any] = []
+
+        def on_epoch_end(self) -> None:
+            self.kept.append(self.freed_memory)
+
+    make(Watched, epochs=1, keep_freed_memory=False).run()
+    assert Watched.kept == [None]
+
+
 def test_stock_convolutions_are_channels_last_and_others_where_asked_for(tmp_path: Path) -> None:
     runs = {wanted: images(tmp_path, channels_last=wanted).run() for wanted in ("auto", True, False)}
     assert [chosen(run)["channels_last"] for run in runs.values()] == [True, True, False]

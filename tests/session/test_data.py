@@ -32,6 +32,15 @@ def machine(tmp_path: Path) -> MachineConfig:
     return MachineConfig(results_dir=tmp_path / "results", use_cuda=False)
 
 
+@pytest.mark.parametrize("wanted", ["auto", True, False])
+def test_where_data_is_to_lie_reaches_what_puts_it_there(machine: MachineConfig, wanted: Any) -> None:
+    experiment = Experiment(DataArgs(dataset=DigitsDataArgs(on_device=wanted)), machine)
+    experiment.run()
+    assert experiment.placement is not None and experiment.placement.on_device is wanted
+    in_vain = "--dataset.on_device=true has no effect on the CPU: data is in its memory already"
+    assert experiment.warnings == ([in_vain] if wanted is True else [])
+
+
 def test_a_run_whose_data_lies_on_the_device_ends_with_the_same_weights(
     machine: MachineConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ from labwright.models import MLPArgs
 from labwright.optimizers import AdamArgs
 from labwright.runs import CheckpointStore, RunDirectory, host, open_run, versions
 from labwright.schedulers import CosineArgs
+from labwright.session.earlier import differences_of_environment
 from labwright.train import restore_state
 
 Make = Callable[..., Any]
@@ -244,15 +245,23 @@ def test_run_resumed_on_another_machine_says_what_may_change_its_last_bits(make:
     run = stop_at(make(), 3)
     path = RunDirectory(run).record_path
     record = json.loads(path.read_text())
-    record["host"]["cpu"], record["versions"]["torch"] = "Abacus 9", "1.0"
+    record["processor"], record["versions"]["torch"] = "Abacus 9", "1.0"
     path.write_text(json.dumps(record))
+    stop_at(make(), 5, resume=str(run))
     elsewhere = make()
     resume(elsewhere, run)
     processor, torch_version = host()["cpu"], versions()["torch"]
     assert elsewhere.warnings == [
         f"torch is {torch_version}, and was 1.0 when the run began: results may differ in their last bits",
-        f"the processor is {processor}, and was Abacus 9: results may differ in their last bits",
+        f"the processor is {processor}, and was Abacus 9 when the run began: results may differ in their last bits",
     ]
+
+
+def test_another_processor_is_no_news_to_a_run_on_a_gpu_or_one_that_does_not_know_its_own() -> None:
+    on_another = {"processor": "Abacus 9"}
+    assert len(differences_of_environment(on_another, "cpu (1 threads)")) == 1
+    assert differences_of_environment(on_another, "cuda (Abacus 9 GT)") == []
+    assert differences_of_environment({}, "cpu (1 threads)") == []
 
 
 def test_steps_are_logged_once(make: Make) -> None:

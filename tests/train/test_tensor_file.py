@@ -23,7 +23,8 @@ def test_safetensors_reads_what_is_written() -> None:
 
 
 def test_equal_tensors_give_equal_bytes() -> None:
-    tensors = {"b": torch.ones(3), "a": torch.zeros(2, dtype=torch.int8)}
+    tensors = {"b": torch.ones(3), "a": torch.zeros(2, dtype=torch.int8), "c": torch.zeros(3), "d": torch.zeros(16)}
+    tensors["e"] = tensors["d"] + 1
     assert encode(tensors, {"x": "1", "y": "2"}) == encode(dict(reversed(tensors.items())), {"x": "1", "y": "2"})
 
 

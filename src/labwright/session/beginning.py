@@ -55,6 +55,7 @@ def write_beginning(
         versions=versions(),
         host=host(),
         device=experiment.device_name(),
+        processor=host()["cpu"],
         chosen=experiment.chosen,
         debug=options.debug,
         dataset={"name": splits.name, "fingerprint": splits.fingerprint},

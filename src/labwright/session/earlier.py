@@ -116,9 +116,12 @@ def differences_of_environment(record: dict[str, Any], device: str) -> list[str]
     ]
     if record.get("device") not in (None, device):
         lines.append(f"the run began on {record['device']} and goes on on {device}: results may differ slightly")
-    processor, other = host()["cpu"], (record.get("host") or {}).get("cpu")
-    if device.startswith("cpu") and None not in (processor, other) and processor != other:
-        lines.append(f"the processor is {processor}, and was {other}: results may differ in their last bits")
+    processor, before_that = host()["cpu"], record.get("processor")
+    if device.startswith("cpu") and None not in (processor, before_that) and processor != before_that:
+        lines.append(
+            f"the processor is {processor}, and was {before_that} when the run began: results may differ in their last "
+            "bits"
+        )
     return lines
 
 

@@ -72,6 +72,8 @@ def build_torch_parts(experiment: "Experiment[ExperimentArgs]") -> None:
     on_device: Any = getattr(getattr(args, "dataset", None), "on_device", "auto")
     experiment.augmentation = build_augmentation(experiment) if trains else None
     experiment.placement = Placement(experiment.device, on_device)
+    if on_device is True and experiment.device.type == "cpu":
+        experiment.warnings.append("--dataset.on_device=true has no effect on the CPU: data is in its memory already")
     experiment.build_loaders()
     share_loaders(experiment)
     train = {name: experiment.loaders[name] for name in experiment.splits.train}

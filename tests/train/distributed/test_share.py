@@ -70,3 +70,17 @@ def test_several_batches_together_are_cut_as_one_by_one() -> None:
                 [part for batch in positions.split(batch_size) for part in share.of(batch, batch_size)]
             )
             assert together.equal(one_by_one)
+
+
+def test_what_is_drawn_for_a_batch_at_once_is_of_its_rank_and_on_the_first_as_alone() -> None:
+    class Drawing(Numbers):
+        def __getitems__(self, positions: list[int]) -> list[tuple[int, float]]:
+            return [(position, float(torch.rand(()))) for position in positions]
+
+    def drawn(share: tuple[int, int] | None) -> list[float]:
+        loader = build_loader(Drawing(8), 4, shuffle=False, seed=1)
+        if share is not None:
+            loader.share(*share, training=True)
+        return next(iter(loader))["target"].tolist()[:2]
+
+    assert drawn((0, 2)) == drawn(None) != drawn((1, 2))
