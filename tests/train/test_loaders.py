@@ -1,3 +1,4 @@
+import multiprocessing
 import random
 from typing import Any
 
@@ -230,6 +231,17 @@ def test_workers_yield_the_same_batches_in_every_epoch() -> None:
         alone.set_epoch(epoch)
         helped.set_epoch(epoch)
         assert_same_batches(list(alone), list(helped))
+
+
+def test_there_are_no_more_workers_than_batches() -> None:
+    """10,000 of them were started for a set of forty batches."""
+    loader = build_loader(Numbers(10), 4, shuffle=False, seed=1, num_workers=50)
+    before = len(multiprocessing.active_children())
+    try:
+        assert len(list(loader)) == 3
+        assert len(multiprocessing.active_children()) - before == 3
+    finally:
+        loader.close()
 
 
 def test_workers_survive_an_epoch_that_is_left_early() -> None:

@@ -33,7 +33,7 @@ class ExperimentArgs(Args):
     epochs: int = Field(
         default=20, ge=0, description="Passes over the training data; 0 evaluates only.", json_schema_extra=_SAFE
     )
-    batch_size: int = Field(default=32, gt=0, description="Samples per optimizer step.")
+    batch_size: int = Field(default=32, gt=0, description="Samples per batch, over all ranks.")
     seed: int = Field(
         default=0,
         ge=0,

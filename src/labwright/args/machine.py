@@ -2,9 +2,9 @@
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, NonNegativeInt, SecretStr
+from pydantic import Field, SecretStr
 from pydantic_core import to_jsonable_python
 
 from .annotations import is_secret
@@ -21,7 +21,7 @@ class MachineConfig(Args):
     use_cuda: bool | None = Field(
         default=None, description="Unset: a GPU (CUDA, ROCm, MPS, XPU) if there is one; true: require one; false: CPU."
     )
-    num_workers: Literal["auto"] | NonNegativeInt = Field(
+    num_workers: Literal["auto"] | Annotated[int, Field(ge=0, le=256)] = Field(
         default="auto",
         description="Processes that load data; 0: the main one does; auto: all processors but one (8 at most) where a "
         "batch takes over 10 ms, else 0.",
