@@ -248,13 +248,15 @@ def _finish(run: "Callable[[], RunResult]", terminal: "Terminal") -> "RunResult"
     """The result of `run`; exit 1 without a traceback where the run has said in one line why it failed."""
     from labwright.train import NonFiniteLoss, WorkerDied
     from labwright.train.distributed.world import RankLost
+    from labwright.train.system_memory import is_out_of_memory
 
     try:
         return run()
-    except (UserError, NonFiniteLoss, WorkerDied, RankLost) as error:
+    except Exception as error:
+        is_no_bug = isinstance(error, UserError | NonFiniteLoss | WorkerDied | RankLost) or is_out_of_memory(error)
         if isinstance(error, RankLost) and not terminal.has_told:
             print(f"rank {launched_rank()}: {error}", file=sys.stderr)
-        elif not terminal.has_told:
+        elif not (is_no_bug and terminal.has_told):
             raise
         raise SystemExit(1) from None
 

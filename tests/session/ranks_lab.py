@@ -237,6 +237,16 @@ def killed(folder: Path) -> list[Any]:
     return [run(folder, at_step=die, checkpoint_every_n_steps=5)]
 
 
+def main_killed(folder: Path) -> list[Any]:
+    """Rank 0, which tells how a run ends, is killed itself."""
+
+    def die(loop: Double) -> None:
+        if loop.position.step == 13 and not _is_last_rank():
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return [run(folder, at_step=die, checkpoint_every_n_steps=5)]
+
+
 def signalled(folder: Path) -> list[Any]:
     """The last rank is asked to stop in the second epoch; torchrun starts all anew."""
 

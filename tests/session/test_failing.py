@@ -116,6 +116,50 @@ def test_nan_loss_stops_the_run_and_is_not_checkpointed(make: Callable[..., Any]
     assert epochs_and_splits(kept["run_dir"]) == [(1, "train"), (1, "val")]
 
 
+OUT_OF_MEMORY = "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried to"
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA"), RuntimeError(OUT_OF_MEMORY), MemoryError()], ids=["cuda", "cpu", "python"]
+)
+def test_a_run_out_of_memory_is_told_how_to_go_on_with_half_of_it(stopped: Callable[..., Any], error: Any) -> None:
+    shown = StringIO()
+    with pytest.raises(type(error)):
+        stopped(error).run(terminal=Terminal(shown, quiet=True))
+    advice, command = shown.getvalue().splitlines()[-2:]
+    assert advice.endswith("resumed as it is the run would end like this again:")
+    assert " resume " in command and command.endswith(" --batch_size=16 --accumulate_batches=2")
+
+
+def test_out_of_memory_is_no_traceback(command_line: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("--experiment_id=digits", "--use_cuda=false", "--epochs=1", "--quiet")
+
+    def refused(*arguments: Any) -> None:
+        raise RuntimeError(OUT_OF_MEMORY)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("labwright.experiment.Experiment.build_model", refused)
+        ended = command_line(*words)
+    assert ended.code == 2 and "the model does not fit into memory; make it smaller" in ended.err.splitlines()[-1]
+    monkeypatch.setattr("labwright.experiment.Experiment.train_batch", refused)
+    ended = command_line(*words)
+    assert ended.code == 1 and "Traceback" not in ended.err
+    assert "--batch_size=16 --accumulate_batches=2" in ended.err.splitlines()[-1]
+
+
+def test_failing_run_that_torchrun_starts_again_says_so(
+    stopped: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever did what it said instead would have started a second process beside torchrun's."""
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "2")
+    for count, last in (("1", "torchrun starts it again"), ("2", "to go on: ")):
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", count)
+        shown = StringIO()
+        with pytest.raises(ZeroDivisionError):
+            stopped(ZeroDivisionError("by hand")).run(terminal=Terminal(shown, quiet=True))
+        assert shown.getvalue().splitlines()[-1].startswith(last)
+
+
 def test_failing_run_says_where_it_is_kept_even_when_quiet(stopped: Callable[..., Any], tmp_path: Path) -> None:
     shown = StringIO()
     with pytest.raises(ZeroDivisionError):

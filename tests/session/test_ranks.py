@@ -179,6 +179,15 @@ def test_a_run_whose_rank_was_killed_is_resumed_by_torchrun_and_ends_the_same(tw
     assert all(weights.equal(expected[name]) for name, weights in weights_of(run).items())
 
 
+def test_the_rank_that_is_left_tells_where_the_run_is_and_how_it_goes_on(tmp_path: Path) -> None:
+    job = start(tmp_path, 2, "main_killed")
+    run = next(tmp_path.glob("main_killed/double/*"))
+    assert job.code != 0
+    assert f"rank 1: rank 0 of 2 is gone: it was killed or crashed; kept in {run}" in job.shown
+    [command] = [line for line in job.shown.splitlines() if line.startswith("to go on: torchrun --nproc_per_node=2 ")]
+    assert command.endswith(f" resume {run}")
+
+
 def test_a_signal_to_one_rank_stops_all_after_the_same_step_and_one_process_goes_on(two: Job, tmp_path: Path) -> None:
     job = start(tmp_path, 2, "signalled")
     run = next(tmp_path.glob("signalled/double/*"))

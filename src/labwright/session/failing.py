@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING
 
 from labwright.runs.terminal import Terminal
 from labwright.trackers import Status
+from labwright.train.distributed.world import num_restarts_left
 from labwright.train.nonfinite import NonFiniteLoss
+from labwright.train.system_memory import is_out_of_memory
 
 if TYPE_CHECKING:
+    from labwright.args import ExperimentArgs
+    from labwright.bare import BareExperiment
+
     from .recorder import Recorder
 
 
@@ -27,7 +32,7 @@ def keep_what_there_is(recorder: "Recorder", error: BaseException) -> None:
     status, text = described(error)
     terminal, directory = recorder.terminal, recorder.directory
     with ExitStack() as at_last:
-        at_last.callback(_show_resume_command, recorder, error)
+        at_last.callback(lambda: [terminal.error(line) for line in ways_to_go_on(recorder, error)])
         with telling_of_failures(terminal, "run.json"):
             recorder.record.finish(status, error=text)  # first: whoever interrupts may do so again
         recorder.display.close()
@@ -58,16 +63,28 @@ def _keep_suspects(recorder: "Recorder", error: BaseException) -> None:
         recorder.terminal.error("the samples of that step: artifacts/bad_batch.json")
 
 
-def _show_resume_command(recorder: "Recorder", error: BaseException) -> None:
-    """The last line, so that nobody has to look for it."""
+def ways_to_go_on(recorder: "Recorder", error: BaseException) -> list[str]:
+    """The last lines, so that nobody has to look for them."""
     if recorder.options.stage != "train":
-        return
-    terminal = recorder.terminal
-    command = recorder.launch.resume_command(recorder.directory.path, recorder.experiment.world.size)
-    if not isinstance(error, NonFiniteLoss):
-        terminal.error(f"to go on: {command}")
-    elif recorder.checkpoints.is_empty():
-        terminal.error("to go on: start a new run with a change; there is no checkpoint yet to resume from")
-    else:
-        terminal.error("to go on, with a change, since resumed as it is the run would end like this again:")
-        terminal.error(f"  {command} --gradient_clipping=1")
+        return []
+    if isinstance(error, Exception) and num_restarts_left():
+        return ["torchrun starts it again, to go on from its latest checkpoint"]
+    experiment = recorder.experiment
+    command = recorder.launch.resume_command(recorder.directory.path, experiment.world.size)
+    change = _change_against(experiment, error)
+    if change is None:
+        return [f"to go on: {command}"]
+    if recorder.checkpoints.is_empty():
+        return [f"to go on: start a new run with a change, such as {change}; there is no checkpoint yet to resume from"]
+    ends = "to go on, with a change, since resumed as it is the run would end like this again:"
+    return [ends, f"  {command} {change}"]
+
+
+def _change_against(experiment: "BareExperiment[ExperimentArgs]", error: BaseException) -> str | None:
+    """The flags of a run that may not end by such an error; None where it is not known to end so again."""
+    if isinstance(error, NonFiniteLoss):
+        return "--gradient_clipping=1"
+    size, num_batches = experiment.args.batch_size, experiment.args.accumulate_batches
+    if is_out_of_memory(error) and size > 1 and {"batch_size", "accumulate_batches"} <= experiment.uses:
+        return f"--batch_size={size // 2} --accumulate_batches={2 * num_batches}"
+    return None

@@ -12,6 +12,7 @@ from labwright.train import NonFiniteLoss
 from labwright.train.distributed.group import Group
 from labwright.train.distributed.world import RankLost
 
+from .failing import ways_to_go_on
 from .ranks import AgreedKeeper
 from .recorder import Recorder
 from .result import RunResult
@@ -64,7 +65,8 @@ class Follower(Recorder):
         world = cast(Group, self.experiment.world)
         if isinstance(error, RankLost):
             if world.claims_last_word():
-                print(f"rank {world.rank}: {error}", file=sys.stderr, flush=True)
+                text = f"rank {world.rank}: {error}; kept in {self.directory.path}"
+                print("\n".join([text, *ways_to_go_on(self, error)]), file=sys.stderr, flush=True)
         elif isinstance(error, Exception) and not isinstance(error, UserError | NonFiniteLoss):
             print(f"rank {world.rank} failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
 

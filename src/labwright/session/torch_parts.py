@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from labwright.args import ExperimentArgs, UserError
 from labwright.args.options import DEBUG_BATCHES
-from labwright.args.wording import listed
+from labwright.args.wording import listed, one_line
 from labwright.datasets import Dataset, get_sample, limit
 from labwright.metrics import GROUPS, check_state
 from labwright.runs import resolve_checkpoint
@@ -21,6 +21,7 @@ from labwright.train import (
     seed_everything,
     state_of,
 )
+from labwright.train.system_memory import is_out_of_memory
 
 from .acceleration import accelerate
 from .augmenting import build_augmentation
@@ -63,9 +64,7 @@ def build_torch_parts(experiment: "Experiment[ExperimentArgs]") -> None:
     if trains and not experiment.splits.train:
         raise UserError(f"{experiment.splits.name}: there is no training set")
     seed_everything(args.seed)
-    experiment.model = experiment.build_model()
-    _load_weights(experiment)
-    experiment.model.to(experiment.device)
+    _build_model(experiment)
     accelerate(experiment)
     experiment.world.refuse_so_far()  # the next one talks to the others, and gives up on those who are long in coming
     experiment.parallel_model = build_parallel(experiment)
@@ -81,6 +80,19 @@ def build_torch_parts(experiment: "Experiment[ExperimentArgs]") -> None:
         refuse_lone_samples(experiment, train)
     mark(experiment, MODEL)
     _build_stepper(experiment, train)
+
+
+def _build_model(experiment: "Experiment[ExperimentArgs]") -> None:
+    """The model on its device, with the weights of `from_checkpoint`."""
+    try:
+        experiment.model = experiment.build_model()
+        _load_weights(experiment)
+        experiment.model.to(experiment.device)
+    except Exception as error:
+        if is_out_of_memory(error):
+            said = str(error).rpartition("Allocator: ")[2]
+            raise UserError(f"the model does not fit into memory; make it smaller ({one_line(said)})") from error
+        raise
 
 
 def _build_stepper(experiment: "Experiment[ExperimentArgs]", train: Mapping[str, Any]) -> None:

@@ -1,4 +1,7 @@
-"""What Linux says of memory: that of the machine, of the container around the process, and of the process."""
+"""What Linux says of memory: that of the machine, of the container around the process, and of the process.
+
+And what errors say of it. No torch here.
+"""
 
 import os
 import re
@@ -8,8 +11,20 @@ from pathlib import Path, PurePosixPath
 _STATUS, _MEMORY, _OWN_GROUPS = Path("/proc/self/status"), Path("/proc/meminfo"), Path("/proc/self/cgroup")
 _GROUPS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/memory"))
 _LIMITS = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
+_REFUSALS = re.compile(
+    r"OutOfMemoryError|can't allocate memory|not enough memory|out of memory|Cannot allocate memory"
+    r"|could not (create|execute) a primitive\s*$",  # what oneDNN says where there is no room for its code
+    re.IGNORECASE,
+)
 _CACHED = re.compile(r"^(?:total_)?inactive_file (\d+)$", flags=re.MULTILINE)
 """Files that the system keeps for as long as nobody needs the memory."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there was no memory, torch's for the CPU and for accelerators included."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and _REFUSALS.search(f"{type(error).__name__}: {error}") is not None
 
 
 def free_memory() -> int | None:

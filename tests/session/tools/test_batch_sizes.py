@@ -11,7 +11,8 @@ from labwright import UserError
 from labwright.args.tools import BatchFindOptions
 from labwright.session.tools import BatchSizes, Tried, find_batch_size
 from labwright.session.tools import batch_sizes as module
-from labwright.session.tools.memory import Peak, fenced, is_refusal, memory_limit
+from labwright.session.tools.memory import Peak, fenced, memory_limit
+from labwright.train.system_memory import is_out_of_memory
 
 QUICK = BatchFindOptions(seconds=1e-6, memory_limit=10**12)  # pyright: ignore[reportArgumentType]
 
@@ -143,10 +144,10 @@ def test_what_is_beyond_the_fence_is_refused_and_nothing_is_killed() -> None:
     assert peak is not None
     with fenced(cpu, peak + 2**28), pytest.raises((RuntimeError, MemoryError)) as refused:
         torch.empty(2**30)
-    assert is_refusal(refused.value)
-    assert is_refusal(RuntimeError("could not create a primitive"))  # oneDNN, for its code
-    assert not is_refusal(RuntimeError("could not create a primitive descriptor for a pooling"))
-    assert not is_refusal(RuntimeError("shape mismatch"))
+    assert is_out_of_memory(refused.value)
+    assert is_out_of_memory(RuntimeError("could not create a primitive"))  # oneDNN, for its code
+    assert not is_out_of_memory(RuntimeError("could not create a primitive descriptor for a pooling"))
+    assert not is_out_of_memory(RuntimeError("shape mismatch"))
     assert torch.empty(2**30).numel() == 2**30  # nothing of it is used, so it takes no memory
 
 

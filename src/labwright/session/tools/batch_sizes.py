@@ -19,10 +19,10 @@ import torch
 from labwright.args import ExperimentArgs, RunOptions, UserError
 from labwright.args.tools import BatchFindOptions
 from labwright.runs.sizes import bytes_text, count_text
-from labwright.train.system_memory import process_memory
+from labwright.train.system_memory import is_out_of_memory, process_memory
 
 from ..prepare import prepare
-from .memory import Peak, fenced, is_refusal, memory_limit
+from .memory import Peak, fenced, memory_limit
 from .steps import prepared, training_steps
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ class _Trial:
             with fenced(self._experiment.device, self._limit):
                 return self._train(size)
         except Exception as error:
-            if not is_refusal(error):
+            if not is_out_of_memory(error):
                 raise
         finally:
             self._clean_up()

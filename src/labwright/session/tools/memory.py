@@ -1,6 +1,5 @@
 """How much memory training takes, how much there is, and a fence that refuses more before the system kills."""
 
-import re
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
@@ -14,11 +13,6 @@ from labwright.train.system_memory import free_memory, process_data, process_mem
 
 _SHARE = 0.9
 """Of what is free: a run needs some for what it does besides training."""
-_REFUSALS = re.compile(
-    r"can't allocate memory|not enough memory|out of memory|Cannot allocate memory"
-    r"|could not (create|execute) a primitive\s*$",  # what oneDNN says where there is no room for its code
-    re.IGNORECASE,
-)
 
 
 class Peak:
@@ -58,7 +52,7 @@ def memory_limit(device: torch.device) -> int:
 
 @contextmanager
 def fenced(device: torch.device, limit: int) -> Generator[None]:
-    """A block in which what would take more than `limit` bytes is refused, as an error that `is_refusal` knows.
+    """A block in which what would take more than `limit` bytes is refused, as an error that `is_out_of_memory` knows.
 
     On a CPU the fence is the system's limit of a process's data, which holds what is asked for and not yet used, too.
     """
@@ -83,10 +77,3 @@ def fenced(device: torch.device, limit: int) -> Generator[None]:
             resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
     else:
         yield
-
-
-def is_refusal(error: BaseException) -> bool:
-    """Whether an error says that there was no memory."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and _REFUSALS.search(str(error)) is not None

@@ -92,6 +92,11 @@ def num_restarts() -> int:
     return _number("TORCHELASTIC_RESTART_COUNT", 0)
 
 
+def num_restarts_left() -> int:
+    """How often torchrun would start the job anew, should a rank fail now."""
+    return max(0, _number("TORCHELASTIC_MAX_RESTARTS", 0) - num_restarts())
+
+
 def on_cpu(value: Any) -> Any:
     """The same nested value with its tensors in main memory."""
     if hasattr(value, "cpu") and hasattr(value, "detach"):
