@@ -40,12 +40,23 @@ def test_runs_are_listed_newest_first(command_line: RunCommand, results: Path) -
     assert (ended.code, ended.err) == (0, "")
     assert re.sub("[0-9] s ", "0 s ", ended.out).splitlines() == [
         f"run{' ' * 23}experiment  status    age  epochs  val/loss  test/accuracy  tags  args",
-        f"2026-01-31_12-00-00_cccc  trees       failed    0 s  0/3{' ' * 36}seed=0 optimizer=adam learning_rate=0.001",
+        "2026-01-31_12-00-00_cccc  trees       failed    0 s  0/3",
         "2026-01-31_12-00-00_bbbb  digits      finished  0 s  1/3       0.2000         0.8000        "
         "seed=1 optimizer=sgd learning_rate=0.1",
         "2026-01-31_12-00-00_aaaa  digits      finished  0 s  2/3       0.3000         0.9000  base  "
         "seed=0 optimizer=adam learning_rate=0.001",
     ]
+
+
+def test_arguments_are_compared_among_the_runs_of_one_experiment(command_line: RunCommand, tmp_path: Path) -> None:
+    """All defaults in which two experiments differ were shown in every row."""
+    for name, args in {"aaaa": {"seed": 1}, "bbbb": {"seed": 2}}.items():
+        write_run(tmp_path / "results", name, args=args)
+        write_run(tmp_path / "results", f"{name[:3]}c", args={"experiment_id": "trees", "epochs": 9, "batch_size": 8})
+    shown = [line.split()[-1] for line in command_line("runs", "experiment==digits").out.splitlines()[1:]]
+    assert shown == ["seed=2", "seed=1"]
+    mixed = command_line("runs").out
+    assert "epochs=" not in mixed and "batch_size=" not in mixed and "seed=2" in mixed
 
 
 def test_argument_that_is_new_is_shown_where_older_runs_would_have_had_another_value(

@@ -175,15 +175,19 @@ def _epochs(each: RunSummary) -> str:
 
 
 def _differing(runs: list[RunSummary], project: Project) -> Callable[[RunSummary], str]:
-    """The arguments in which these runs differ."""
+    """The arguments in which the runs of an experiment differ: what another one has is told by its name."""
     if len(runs) > _MOST_WITH_ARGS:
         return lambda each: ""
     every = with_defaults([each.args for each in runs], project)
-    names = [name for name in differing_args(every) if name != "experiment_id"]
+    ids = [each.experiment_id for each in runs]
+    names = {
+        own: differing_args([args for args, experiment_id in zip(every, ids, strict=True) if experiment_id == own])
+        for own in set(ids)
+    }
     short = short_names(list(dict.fromkeys(name for args in every for name in args)))
     texts = {
-        each.path: " ".join(f"{short[name]}={_arg_text(args[name])}" for name in names if name in args)
-        for each, args in zip(runs, every, strict=True)
+        each.path: " ".join(f"{short[name]}={_arg_text(args[name])}" for name in names[own] if name in args)
+        for each, args, own in zip(runs, every, ids, strict=True)
     }
     return lambda each: texts[each.path]
 
