@@ -27,7 +27,7 @@ def test_help_names_the_flags_of_the_command_and_of_the_experiment(command_line:
     ("words", "error"),
     [
         (["lr-find"], "lr-find: name an experiment: run.py lr-find ID; known: mnist, fashion_mnist, digits, table, "),
-        (["lr-find", "digit"], "--experiment_id: 'digit' is not registered; did you mean digits?"),
+        (["lr-find", "digit"], "lr-find: 'digit' is not registered; did you mean digits?"),
         (["lr_find", "digits", "--lowest_rate=20"], "highest_rate=10 must be above lowest_rate=20"),
         (["bench", "digits", "--resume=last"], "--resume: unknown flag"),
         (["bench", "digits", "--second=1"], "--second: unknown flag; did you mean --seconds?"),

@@ -59,9 +59,9 @@ def _draw(sweep: "Sweep", path: Path) -> None:
     from labwright.runs.plots import plot_learning_rates
 
     marks = {
+        "now": sweep.rate_now,  # first, to look the same whatever else there is
         "steepest descent": sweep.steepest,
         "a tenth of the rate of least loss": sweep.tenth_of_minimum,
-        "now": sweep.rate_now,
     }
     end = "; the loss explodes at the right end" if sweep.is_diverged else ""
     plot_learning_rates(

@@ -30,6 +30,7 @@ class RunFacts(TypedDict, total=False):
     versions: dict[str, str]
     host: dict[str, Any]
     device: str
+    processor: str | None
     chosen: dict[str, Any]
     startup: dict[str, Any]
     debug: bool

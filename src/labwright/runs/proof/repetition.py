@@ -63,8 +63,14 @@ class Repetition:
 
     @property
     def code_text(self) -> str:
-        """Which code it is, in words."""
-        return "the code as it is now, since none was kept" if self.code is None else "the code of its snapshot"
+        """Which code it is, in words, and on how many ranks it runs where that is not as it was."""
+        code = "the code as it is now, since none was kept" if self.code is None else "the code of its snapshot"
+        return code if self.num_ranks == 1 else f"{code}, on one process where the run had {self.num_ranks} ranks"
+
+    @property
+    def num_ranks(self) -> int:
+        """How many the run had; a repetition has one."""
+        return section(section(self.run.record(), "chosen"), "ranks").get("world_size", 1)
 
     @contextmanager
     def process(self, command: list[str], log: Path | None = None) -> Generator["subprocess.Popen[bytes]"]:

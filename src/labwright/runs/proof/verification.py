@@ -60,6 +60,8 @@ class Verification:
     num_compared: dict[str, int]
     differences: list[str]
     """What is not the same, the cause first where it is known."""
+    num_ranks: int = 1
+    """How many the run had; one process was killed and resumed."""
 
     @property
     def is_verified(self) -> bool:
@@ -79,7 +81,8 @@ class Verification:
 
     def lines(self) -> list[str]:
         """The verdict, and what differs."""
-        return [self.headline(), *(f"  {line}" for line in self.differences)]
+        of_ranks = [f"  on one process: that {self.num_ranks} ranks resume was not tried"] * (self.num_ranks > 1)
+        return [self.headline(), *of_ranks, *(f"  {line}" for line in self.differences)]
 
     def to_json(self) -> dict[str, Any]:
         return {"verified": self.is_verified, "verdict": self.headline(), **asdict(self)}
@@ -112,6 +115,7 @@ def verify_run(
         killing.kills,
         agreement.num_compared,
         agreement.differences,
+        repetition.num_ranks,
     )
     _certify(repetition, whole, verification, secrets)
     return verification

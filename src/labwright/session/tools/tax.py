@@ -41,6 +41,8 @@ _SECONDS = 0.2
 _LOOKED_AT = 5
 """Steps that say how many make a measurement."""
 _FEWEST_STEPS, _FEWEST_ROUNDS = 10, 5
+_MOST_UNSURE = 0.15
+"""How far apart the quartiles of the ratio may lie before that is said."""
 
 
 @dataclass
@@ -77,7 +79,10 @@ class Tax:
         names = ["the loop itself", *(row.name.removeprefix("+ ") for row in self.rows[2:])]
         steps = zip(names, self.rows, self.rows[1:], strict=False)
         parts = [f"{name} {100 * (row.ratio - before.ratio):+.0f} %" for name, before, row in steps]
-        return f"a step takes {self.rows[-1].ratio:.2f} times the {time_of} of the bare loop: {', '.join(parts)}"
+        low, high = self.rows[-1].ratio_spread
+        is_unsure = high - low > _MOST_UNSURE
+        doubt = f"\nhalf of the rounds came to {low:.2f} to {high:.2f}: a larger --seconds says more" * is_unsure
+        return f"a step takes {self.rows[-1].ratio:.2f} times the {time_of} of the bare loop: {', '.join(parts)}{doubt}"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -100,7 +105,7 @@ def measure_tax(
         bench.choose_length()
         stack.callback(bench.record())
         bench.begin()
-        tell(f"{count_text(bench.num_steps, 'step')} at a time, in turns for {seconds:.0f} s: {listed(bench.variants)}")
+        tell(f"{count_text(bench.num_steps, 'step')} at a time, in turns for {seconds:g} s: {listed(bench.variants)}")
         measured = bench.measure(seconds)
         return Tax(
             experiment.args.experiment_id,
