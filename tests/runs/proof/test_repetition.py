@@ -11,7 +11,9 @@ import pytest
 from labwright.args import UserError
 from labwright.runs import RunDirectory
 from labwright.runs.code.snapshot import take_snapshot
+from labwright.runs.proof.killing import Kill
 from labwright.runs.proof.repetition import Repetition, last_words, repeat_run, run_within, working_folder
+from labwright.runs.proof.verification import Verification
 
 from ...repositories import forget_settings, new_repository
 
@@ -131,6 +133,13 @@ def test_a_process_ends_with_its_block(lab: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt), repetition.process([*repetition.program]) as process:
         raise KeyboardInterrupt
     assert process.returncode < 0
+
+
+def test_a_run_of_several_ranks_is_repeated_by_one_process_and_that_is_said(lab: Path, tmp_path: Path) -> None:
+    repetition = repeated(make_run(lab, snapshot=False, chosen={"ranks": {"world_size": 2}}), tmp_path)
+    assert repetition.code_text.endswith(", on one process where the run had 2 ranks")
+    verification = Verification("a", {}, 4, 1, 0, [Kill(2, 1, True)], {"epoch": 1}, [], repetition.num_ranks)
+    assert verification.lines()[1:] == ["  on one process: that 2 ranks resume was not tried"]
 
 
 def test_without_a_snapshot_the_present_code_is_used(lab: Path, tmp_path: Path) -> None:

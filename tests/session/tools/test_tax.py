@@ -106,3 +106,9 @@ def test_the_sentence_names_the_time_of_an_accelerator() -> None:
     ]
     found = Tax("x", "cuda (NVIDIA H200)", 5, 10, 4, rows)
     assert found.sentence() == "a step takes 1.02 times the time of the bare loop: the loop itself +2 %"
+
+
+def test_the_sentence_says_where_the_rounds_scatter() -> None:
+    rows = [tax.Row("bare loop", 1, 1, 1, 1, (1, 1), 0), tax.Row("labwright", 1, 1, 1, 1.01, (0.98, 1.47), 0.01)]
+    scattered = Tax("x", "cpu (1 threads)", 5, 10, 4, rows).sentence().splitlines()[1:]
+    assert scattered == ["half of the rounds came to 0.98 to 1.47: a larger --seconds says more"]
