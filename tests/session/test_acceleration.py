@@ -259,6 +259,7 @@ def test_compiled_run_is_the_same_up_to_rounding_and_resumes_to_the_bit(
     straight = make(compile=True).run()
     begun = make(epochs=1, compile=True).run()
     resumed = make(compile=True).run(RunOptions(resume=str(begun.run_dir)))
+    assert "compiles the model with the first batches" in (straight.run_dir / "log.txt").read_text()
     assert chosen(straight)["compile"] is True and weights(straight).keys() == usual.keys()
     for name, value in weights(straight).items():
         assert torch.equal(value, weights(resumed)[name])

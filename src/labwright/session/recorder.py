@@ -155,7 +155,7 @@ class Recorder:
                 self.terminal.warn(f"{counts[name] - kept} rows of {name}.jsonl are lost; the weights are not")
 
     def start(self) -> None:
-        """Keep the code, and tell the trackers."""
+        """Keep the code, tell the trackers, and the person in front of it of a wait."""
         self.record.keep_room()
         note_code(self.record, keep_code(self.experiment, self.launch, self.directory, self.terminal))
         args, is_resumed = self.experiment.args, self.options.resume is not None
@@ -172,6 +172,8 @@ class Recorder:
             )
         )
         self.record.update(trackers=self.trackers.state())
+        if self.experiment.chosen.get("compile"):
+            self.terminal.line("torch compiles the model with the first batches, which takes a while")
 
     @property
     def checkpoints(self) -> CheckpointStore:

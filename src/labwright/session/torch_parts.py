@@ -90,7 +90,7 @@ def _build_model(experiment: "Experiment[ExperimentArgs]") -> None:
         experiment.model.to(experiment.device)
     except Exception as error:
         if is_out_of_memory(error):
-            said = str(error).rpartition("Allocator: ")[2]
+            said = str(error).rpartition("Allocator: ")[2]  # without the place in the source of torch
             raise UserError(f"the model does not fit into memory; make it smaller ({one_line(said)})") from error
         raise
 
