@@ -55,6 +55,7 @@ def test_every_record_has_the_same_sections(tmp_path: Path) -> None:
         "versions",
         "host",
         "device",
+        "processor",
         "chosen",
         "startup",
         "debug",
