@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from labwright.runs.command import on_ranks
+
 from ..repositories import forget_settings, new_repository
 
 RUN_PY = """
@@ -105,12 +107,17 @@ def new_lab(folder: Path) -> Path:
         return new_repository(folder, files | {f"src/tinylab/{name}": text for name, text in sources.items()})
 
 
-def start_run(lab: Path, *words: str) -> Path:
+def start_run(lab: Path, *words: str, num_ranks: int = 1) -> Path:
     """The directory of a run that the lab's own program made."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LABWRIGHT_", "GIT_"))}
     before = {*(lab / "results").glob("*/*")}
     ended = subprocess.run(
-        [sys.executable, "run.py", *words], cwd=lab, env=kept, capture_output=True, text=True, check=False
+        [*on_ranks((sys.executable, "run.py"), num_ranks), *words],
+        cwd=lab,
+        env=kept,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ended.returncode == 0, ended.stderr
     [run] = {*(lab / "results").glob("*/*")} - before

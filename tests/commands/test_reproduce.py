@@ -52,6 +52,13 @@ def test_a_good_run_is_identical_though_the_code_has_changed_since(command_line:
     assert "with the code of its snapshot\nenvironment: as it was\n" in ended.err
 
 
+def test_a_run_of_two_ranks_is_done_again_on_two(command_line: CommandLine, lab: Path) -> None:
+    """Its dropout is drawn by each rank for itself: one process came to other weights."""
+    ended = command_line("reproduce", str(start_run(lab, "--experiment_id=points", "--use_cuda=false", num_ranks=2)))
+    assert (ended.code, ended.out) == (0, "identical (24 steps, final weights equal)\n"), ended.err
+    assert "with the code of its snapshot, on 2 ranks\n" in ended.err
+
+
 def test_another_order_of_the_data_is_found(
     command_line: CommandLine, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from labwright.args import MachineConfig, RunOptions
+from labwright.runs.command import on_ranks
 from labwright.session.launch import Launch, changed_fields, flags_of
 
 pytestmark = pytest.mark.usefixtures("no_pictures")
@@ -57,10 +58,10 @@ def test_several_ranks_go_on_by_torchrun() -> None:
 
 def test_command_of_several_ranks_starts_as_many() -> None:
     launch = Launch(("python", "/lab/run.py"), Path("/lab"))
-    assert launch.on_ranks(1) == launch.program
+    assert on_ranks(launch.program, 1) == launch.program
     expected = "python -m torch.distributed.run --standalone --nproc_per_node=2 /lab/run.py"
-    assert " ".join(launch.on_ranks(2)) == expected
-    assert Launch(("python", "-m", "own.train")).on_ranks(3)[-3:] == ("--nproc_per_node=3", "-m", "own.train")
+    assert " ".join(on_ranks(launch.program, 2)) == expected
+    assert on_ranks(("python", "-m", "own.train"), 3)[-3:] == ("--nproc_per_node=3", "-m", "own.train")
 
 
 @pytest.mark.slow

@@ -39,7 +39,8 @@ def run(given: Namespace, project: Project) -> int:
     found = find_run(given.run, project.results_dir)
     with working_folder(given.folder, keep=given.keep) as folder:
         repetition = repeat_run(found, folder / "code", cache_dir=project.machine.cache_dir, here=Path.cwd())
-        say(f"doing {found.path.name} again with {repetition.code_text}")
+        ranks = f", on {repetition.num_ranks} ranks" * (repetition.num_ranks > 1)
+        say(f"doing {found.path.name} again with {repetition.code_text}{ranks}")
         reproduction = reproduce_run(repetition, folder, tolerance=given.tolerance, say=say)
         if given.keep or given.folder:
             say(f"kept: {folder}")

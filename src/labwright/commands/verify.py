@@ -34,7 +34,8 @@ def run(given: Namespace, project: Project) -> int:
     found = find_run(given.run, project.results_dir)
     with working_folder(keep=given.keep) as folder:
         repetition = repeat_run(found, folder / "code", cache_dir=project.machine.cache_dir, here=Path.cwd())
-        say(f"verifying {found.path.name} with {repetition.code_text}")
+        alone = f", on one process where it had {repetition.num_ranks} ranks" * (repetition.num_ranks > 1)
+        say(f"verifying {found.path.name} with {repetition.code_text}{alone}")
         secrets = secrets_of(project.machine)
         verification = verify_run(repetition, folder, num_kills=given.kills, seed=given.seed, say=say, secrets=secrets)
         if given.keep:

@@ -1,4 +1,4 @@
-"""command.sh: the script that repeats a run."""
+"""How a run is started once more: on as many ranks, and by command.sh, the script that repeats it."""
 
 import shlex
 from collections.abc import Iterable, Sequence
@@ -15,6 +15,14 @@ cd -- {cwd} || exit 1
 for name in $(env | sed -n 's/^\\(LABWRIGHT_[A-Za-z0-9_]*\\)=.*/\\1/p'); do unset "$name"; done
 exec {program} --config="$run_dir/args.yaml"{flags} "$@"
 """
+
+
+def on_ranks(program: Sequence[str], num_ranks: int) -> tuple[str, ...]:
+    """The words that start so many ranks of a program on one machine, by torchrun where these are several."""
+    if num_ranks == 1:
+        return tuple(program)
+    interpreter, *words = program
+    return (interpreter, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={num_ranks}", *words)
 
 
 def command_script(

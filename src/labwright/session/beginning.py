@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from labwright.args import ExperimentArgs
 from labwright.args.base import canonical
 from labwright.runs import RunDirectory, RunRecord, host, versions
+from labwright.runs.command import on_ranks
 from labwright.train.distributed.world import is_on_one_machine
 
 from .earlier import Parent
@@ -36,7 +37,7 @@ def write_beginning(
         _keep_start(experiment, staged)
     args = experiment.args
     staged.write_args(canonical(args))
-    program = launch.on_ranks(experiment.world.size if is_on_one_machine() else 1)
+    program = on_ranks(launch.program, experiment.world.size if is_on_one_machine() else 1)
     staged.write_command(program, cwd=launch.cwd, flags=flags, typed=launch.typed, secrets=secrets)
     staged.steps_path.touch()
     RunRecord.start(

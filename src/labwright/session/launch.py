@@ -36,14 +36,6 @@ class Launch:
     startup: Startup | None = None
     """What has been measured of the start so far."""
 
-    def on_ranks(self, num_ranks: int) -> tuple[str, ...]:
-        """The words that start so many ranks of this program on one machine."""
-        if num_ranks == 1:
-            return self.program
-        interpreter, *words = self.program
-        torchrun = ("-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={num_ranks}")
-        return interpreter, *torchrun, *words
-
     def resume_command(self, run: Path, num_ranks: int = 1) -> str:
         """What to type, where this was typed, to go on with a run."""
         program = [_near(Path(word), self.cwd) if Path(word).is_absolute() else word for word in self.program]

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, cast
@@ -21,6 +21,7 @@ from labwright.args.wording import MASK, one_line, spelled
 
 from ..code.restore import export_snapshot, refuse_full, repository_of
 from ..code.snapshot import Snapshot
+from ..command import on_ranks
 from ..directory import RunDirectory
 from ..provenance import GitState, git_state
 from ..record import did_train, section
@@ -37,6 +38,7 @@ _THREADS = re.compile(r"cpu \(([1-9][0-9]*) threads?\)")
 _ERROR = re.compile(r"(?:: error: |^failed: )(.*)")
 """How a program refuses its arguments, and a run ends that fails."""
 _PREFIX = "labwright-"
+_GRACE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,14 @@ class Repetition:
     """The folder of its code, restored; None: the code is what lies at its place now."""
     flags: Mapping[str, str]
 
-    def begin_command(self, results_dir: Path, changes: Mapping[str, Any], without: tuple[str, ...] = ()) -> list[str]:
+    def begin_command(
+        self, results_dir: Path, changes: Mapping[str, Any], without: tuple[str, ...] = (), num_ranks: int = 1
+    ) -> list[str]:
         """The words that begin it anew, with some flags changed or left out."""
         kept = {name: value for name, value in self.flags.items() if name not in without}
         flags = {**kept, "snapshot": False, **changes, "results_dir": str(results_dir)}
         words = [f"--{name}={spelled(value)}" for name, value in flags.items()]
-        return [*self.program, f"--config={self.run.args_path}", *words]
+        return [*on_ranks(self.program, num_ranks), f"--config={self.run.args_path}", *words]
 
     def resume_command(self, begun: RunDirectory) -> list[str]:
         """The words that go on with what `begin_command` began."""
@@ -63,13 +67,12 @@ class Repetition:
 
     @property
     def code_text(self) -> str:
-        """Which code it is, in words, and on how many ranks it runs where that is not as it was."""
-        code = "the code as it is now, since none was kept" if self.code is None else "the code of its snapshot"
-        return code if self.num_ranks == 1 else f"{code}, on one process where the run had {self.num_ranks} ranks"
+        """Which code it is, in words."""
+        return "the code as it is now, since none was kept" if self.code is None else "the code of its snapshot"
 
     @property
     def num_ranks(self) -> int:
-        """How many the run had; a repetition has one."""
+        """How many the run had."""
         return section(section(self.run.record(), "chosen"), "ranks").get("world_size", 1)
 
     @contextmanager
@@ -90,6 +93,10 @@ class Repetition:
             try:
                 yield process
             finally:
+                if process.poll() is None and self.num_ranks > 1:
+                    process.terminate()  # torchrun hands it on to the ranks, and nobody does so for one that was killed
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(_GRACE_SECONDS)
                 if process.poll() is None:
                     process.kill()
                 process.wait()

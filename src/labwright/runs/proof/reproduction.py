@@ -86,7 +86,7 @@ def reproduce_run(
         raise UserError(f"{run.path.name} is {record.get('status')}; only a finished run can be reproduced")
     environment = list(environment_differences(record))
     say(f"environment: {listed(environment, _MOST_SHOWN) or 'as it was'}")
-    with repetition.process(repetition.begin_command(results, {})) as process:
+    with repetition.process(repetition.begin_command(results, {}, num_ranks=repetition.num_ranks)) as process:
         code = process.wait()
     again = begun_run(results)
     if again is None:
