@@ -110,6 +110,11 @@ def section(record: Mapping[str, Any], name: str) -> dict[str, Any]:
     return cast(dict[str, Any], value) if isinstance(value, dict) else {}
 
 
+def num_ranks_of(record: Mapping[str, Any]) -> int:
+    """How many ranks the run had, when it was last gone on with."""
+    return section(section(record, "chosen"), "ranks").get("world_size", 1)
+
+
 def did_train(record: Mapping[str, Any]) -> bool:
     """Whether a run.json is that of a training, and not of a test or a prediction alone."""
     options = section(record, "options")

@@ -35,7 +35,7 @@ def write_beginning(
         flags = [flag for model, names in changed for flag in flags_of(model, names)]
     if parent is not None:
         _keep_start(experiment, staged)
-    args = experiment.args
+    args, here = experiment.args, host()
     staged.write_args(canonical(args))
     program = on_ranks(launch.program, experiment.world.size if is_on_one_machine() else 1)
     staged.write_command(program, cwd=launch.cwd, flags=flags, typed=launch.typed, secrets=secrets)
@@ -54,9 +54,9 @@ def write_beginning(
         options=canonical(options),
         machine=canonical(machine),
         versions=versions(),
-        host=host(),
+        host=here,
         device=experiment.device_name(),
-        processor=host()["cpu"],
+        processor=here["cpu"],
         chosen=experiment.chosen,
         debug=options.debug,
         dataset={"name": splits.name, "fingerprint": splits.fingerprint},

@@ -14,7 +14,7 @@ from labwright.args import ExperimentArgs, RunOptions, UserError
 from labwright.args.errors import Terminated
 from labwright.loop.nested import NOT_STOPPED
 from labwright.runs import RunDirectory, RunLock
-from labwright.runs.record import section
+from labwright.runs.record import num_ranks_of
 from labwright.train.distributed.world import ALONE, RankLost, World, launched_size
 from labwright.train.nonfinite import NonFiniteLoss
 
@@ -272,7 +272,7 @@ def open_together(recorder: "Recorder", open_files: Callable[[], None]) -> None:
 
 def difference_of_ranks(record: dict[str, Any], world: World) -> list[str]:
     """A line where the run goes on with another number of ranks than it began with."""
-    before = section(section(record, "chosen"), "ranks").get("world_size", 1)
+    before = num_ranks_of(record)
     if before == world.size:
         return []
     return [

@@ -24,7 +24,7 @@ from ..code.snapshot import Snapshot
 from ..command import on_ranks
 from ..directory import RunDirectory
 from ..provenance import GitState, git_state
-from ..record import did_train, section
+from ..record import did_train, num_ranks_of, section
 
 _NOT_REPEATED = frozenset(
     {
@@ -51,6 +51,8 @@ class Repetition:
     code: Path | None
     """The folder of its code, restored; None: the code is what lies at its place now."""
     flags: Mapping[str, str]
+    num_ranks: int
+    """How many the run had."""
 
     def begin_command(
         self, results_dir: Path, changes: Mapping[str, Any], without: tuple[str, ...] = (), num_ranks: int = 1
@@ -69,11 +71,6 @@ class Repetition:
     def code_text(self) -> str:
         """Which code it is, in words."""
         return "the code as it is now, since none was kept" if self.code is None else "the code of its snapshot"
-
-    @property
-    def num_ranks(self) -> int:
-        """How many the run had."""
-        return section(section(self.run.record(), "chosen"), "ranks").get("world_size", 1)
 
     @contextmanager
     def process(self, command: list[str], log: Path | None = None) -> Generator["subprocess.Popen[bytes]"]:
@@ -136,14 +133,14 @@ def repeat_run(run: RunDirectory, code_dir: Path, *, cache_dir: Path, here: Path
         for place in (cwd, *filter(_is_script, program[-1:])):
             if not Path(place).exists():
                 raise UserError(f"{run.path.name}: its code was not kept, and {place} is gone")
-        return Repetition(run, program, cwd, None, flags)
+        return Repetition(run, program, cwd, None, flags, num_ranks_of(record))
     code = export_snapshot(repository_of(snapshot, here), snapshot.commit, code_dir)
     program, new_cwd = _moved(program, cwd, snapshot, code)
     _link_data(args, cwd, new_cwd)
     config_file = config_path(new_cwd)
     if config_file.is_relative_to(code):  # all that it could say is among the flags
         config_file.touch()
-    return Repetition(run, program, new_cwd, code / snapshot.folder, flags)
+    return Repetition(run, program, new_cwd, code / snapshot.folder, flags, num_ranks_of(record))
 
 
 def begun_run(results_dir: Path) -> RunDirectory | None:

@@ -60,7 +60,7 @@ class Verification:
     num_compared: dict[str, int]
     differences: list[str]
     """What is not the same, the cause first where it is known."""
-    num_ranks: int = 1
+    num_ranks: int
     """How many the run had; one process was killed and resumed."""
 
     @property
