@@ -18,8 +18,8 @@ def as_registry(experiments: Registry | type[ExperimentArgs]) -> Registry:
     return {experiments.model_fields["experiment_id"].default or default_id(experiments): experiments}
 
 
-def resolve(experiments: Registry, experiment_id: str) -> type[ExperimentArgs]:
-    """The Args class registered as `experiment_id`.
+def resolve(experiments: Registry, experiment_id: str, *, said: str = "--experiment_id") -> type[ExperimentArgs]:
+    """The Args class registered as `experiment_id`; `said` is what an error calls the place that named it.
 
     Raises:
         UserError: nothing is registered under that id, or what is registered is no Args class.
@@ -28,7 +28,7 @@ def resolve(experiments: Registry, experiment_id: str) -> type[ExperimentArgs]:
     if experiment_id not in experiments:
         guess = nearest(experiment_id, list(experiments))
         hint = f"did you mean {guess}? " if guess else ""
-        raise UserError(f"--experiment_id: {experiment_id!r} is not registered; {hint}known: {', '.join(experiments)}")
+        raise UserError(f"{said}: {experiment_id!r} is not registered; {hint}known: {', '.join(experiments)}")
     entry = experiments[experiment_id]
     if isinstance(entry, str):
         module, _, name = entry.partition(":")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from .base import Project, as_module, command_parser, run_command
+from .data import run_verb, verb_parsers
 
 TOOLS: dict[str, str] = {
     "bench": "the speed of an experiment's training loop, and what slows it: bench ID [--flag=value ...]",
@@ -34,8 +35,6 @@ COMMANDS: dict[str, str] = {
 
 def parsers(prog: str) -> dict[str, ArgumentParser | dict[str, ArgumentParser]]:
     """The parser of each command with flags of its own; of `data`, those of its verbs. For completion."""
-    from .data import verb_parsers
-
     own = [name for name in COMMANDS if name not in TOOLS and name != "data"]
     found = {name: command_parser(name, as_module(import_module(f".{name}", __name__)), prog) for name in own}
     return {**found, "data": verb_parsers(prog)}
@@ -44,8 +43,6 @@ def parsers(prog: str) -> dict[str, ArgumentParser | dict[str, ArgumentParser]]:
 def run(name: str, words: Sequence[str], project: Project) -> int:
     """Do a command with these words; its exit code."""
     if name == "data":
-        from .data import run_verb
-
         return run_verb(words, project)
     module = import_module(f".{name.replace('-', '_')}", __name__)
     if name in TOOLS:

@@ -4,7 +4,7 @@ import dataclasses
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -179,15 +179,16 @@ def _differing(runs: list[RunSummary], project: Project) -> Callable[[RunSummary
     if len(runs) > _MOST_WITH_ARGS:
         return lambda each: ""
     every = with_defaults([each.args for each in runs], project)
-    ids = [each.experiment_id for each in runs]
-    names = {
-        own: differing_args([args for args, experiment_id in zip(every, ids, strict=True) if experiment_id == own])
-        for own in set(ids)
-    }
+    by_experiment: dict[str, list[Mapping[str, Any]]] = {}
+    for each, args in zip(runs, every, strict=True):
+        by_experiment.setdefault(each.experiment_id, []).append(args)
+    names = {experiment_id: differing_args(args) for experiment_id, args in by_experiment.items()}
     short = short_names(list(dict.fromkeys(name for args in every for name in args)))
     texts = {
-        each.path: " ".join(f"{short[name]}={_arg_text(args[name])}" for name in names[own] if name in args)
-        for each, args, own in zip(runs, every, ids, strict=True)
+        each.path: " ".join(
+            f"{short[name]}={_arg_text(args[name])}" for name in names[each.experiment_id] if name in args
+        )
+        for each, args in zip(runs, every, strict=True)
     }
     return lambda each: texts[each.path]
 

@@ -44,10 +44,7 @@ def run_tool(name: str, module: ToolModule, words: Sequence[str], project: Proje
         raise UserError(f"{name}: name an experiment: {command} ID; known: {', '.join(project.registry)}")
     if words and not words[0].startswith("-"):
         words = [*words[1:], f"--experiment_id={experiment_id}"]
-    try:
-        model = resolve(project.registry, experiment_id)
-    except UserError as error:
-        raise UserError(str(error).replace("--experiment_id", name, 1)) from None
+    model = resolve(project.registry, experiment_id, said=name)
     schemas = {name: module.OPTIONS, "experiment": model, "machine": project.machine_model}
     try:
         refuse_shared_names(*schemas.values())
