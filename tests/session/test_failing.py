@@ -141,6 +141,9 @@ def test_out_of_memory_is_no_traceback(command_line: Callable[..., Any], monkeyp
         patched.setattr("labwright.experiment.Experiment.build_model", refused)
         ended = command_line(*words)
     assert ended.code == 2 and "the model does not fit into memory; make it smaller" in ended.err.splitlines()[-1]
+    with monkeypatch.context() as patched:
+        patched.setattr("labwright.experiment.Experiment.build_model", lambda self: bytearray(2**60))
+        assert command_line(*words).err.splitlines()[-1].endswith("make it smaller (MemoryError)")
     monkeypatch.setattr("labwright.experiment.Experiment.train_batch", refused)
     ended = command_line(*words)
     assert ended.code == 1 and "Traceback" not in ended.err

@@ -76,8 +76,8 @@ def ways_to_go_on(recorder: "Recorder", error: BaseException) -> list[str]:
         return [f"to go on: {command}"]
     if recorder.checkpoints.is_empty():
         return [f"to go on: start a new run with a change, such as {change}; there is no checkpoint yet to resume from"]
-    ends = "to go on, with a change, since resumed as it is the run would end like this again:"
-    return [ends, f"  {command} {change}"]
+    advice = "to go on, with a change, since resumed as it is the run would end like this again:"
+    return [advice, f"  {command} {change}"]
 
 
 def _change_against(experiment: "BareExperiment[ExperimentArgs]", error: BaseException) -> str | None:

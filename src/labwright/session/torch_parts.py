@@ -91,7 +91,8 @@ def _build_model(experiment: "Experiment[ExperimentArgs]") -> None:
     except Exception as error:
         if is_out_of_memory(error):
             said = str(error).rpartition("Allocator: ")[2]  # without the place in the source of torch
-            raise UserError(f"the model does not fit into memory; make it smaller ({one_line(said)})") from error
+            why = one_line(said or type(error).__name__)  # Python's own has no words
+            raise UserError(f"the model does not fit into memory; make it smaller ({why})") from error
         raise
 
 

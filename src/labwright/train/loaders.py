@@ -211,7 +211,7 @@ class Loader:
     def _by_workers(self, tasks: Iterator[Task]) -> Iterator[Batch]:
         assert self._num_workers
         if self._workers is None or self._workers.is_closed:
-            num_workers = min(self._num_workers, max(1, self.num_batches))  # more would have nothing to do
+            num_workers = min(self._num_workers, self.num_batches)  # more would have nothing to do
             self._workers = Workers(self._fetch, num_workers, self._fetch.title)
         self._workers.should_stop = self.should_stop
         batches = self._workers.batches(tasks)
